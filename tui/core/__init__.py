@@ -1,0 +1,1 @@
+"""The backend: wraps Milvus and FiftyOne, and knows no terminal."""

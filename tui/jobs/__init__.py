@@ -1,0 +1,1 @@
+"""Work that outlives the terminal: specifications, the store, the worker and its supervisor."""
