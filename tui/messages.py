@@ -1,0 +1,92 @@
+"""App-wide messages: past tense for facts, ``XRequested`` for wishes.
+
+Facts go to the app, which applies them to its state; wishes go to the app, which alone starts workers and jobs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from tui.core.errors import KitescopeError
+    from tui.core.indexes import BuildSpec
+    from tui.core.settings import Settings
+    from tui.state import EngineName, Event
+
+
+class Happened(Message):
+    """Something became known: the app applies ``event`` to its state."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        super().__init__()
+
+
+class Failed(Message):
+    """A call to core raised: the app shows what happened and the remedy."""
+
+    def __init__(self, error: KitescopeError, doing: str = "") -> None:
+        self.error = error
+        self.doing = doing
+        super().__init__()
+
+
+class ConnectRequested(Message):
+    """Use these settings from now on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+
+class RefreshRequested(Message):
+    """Read again what is listed here: datasets, runs, or an engine that failed."""
+
+    def __init__(self, *what: EngineName | str) -> None:
+        self.what = what
+        super().__init__()
+
+
+class BuildRequested(Message):
+    """Start a job that builds an index."""
+
+    def __init__(self, spec: BuildSpec) -> None:
+        self.spec = spec
+        super().__init__()
+
+
+class SyncRequested(Message):
+    """Start a job that brings an index up to date with its dataset."""
+
+    def __init__(self, dataset: str, brain_key: str) -> None:
+        self.dataset = dataset
+        self.brain_key = brain_key
+        super().__init__()
+
+
+class JobCancelRequested(Message):
+    """Stop a job and keep what is done."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__()
+
+
+class JobResumeRequested(Message):
+    """Go on with a job that was cancelled, failed or interrupted."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__()
+
+
+class SearchRequested(Message):
+    """Open an index on the Search screen, by one of its members when ``id`` is given."""
+
+    def __init__(self, dataset: str, brain_key: str, id: str | None = None) -> None:
+        self.dataset = dataset
+        self.brain_key = brain_key
+        self.id = id
+        super().__init__()
