@@ -1,0 +1,263 @@
+"""Decode, transform, embed: a stream of items in, a stream of batches of vectors out, in the same order.
+
+It needs neither FiftyOne nor Milvus, holds only a few batches in memory, and a bad file costs only itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from tui.core.errors import KitescopeError
+from tui.core.images import Box, UnreadableImage
+from tui.core.preparation import Crew, Task, Unusable, prepare_task
+from tui.core.progress import ShouldStop, Skipped, never
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tui.core.models import Embedder
+
+_PROCESSES_FROM = 2048  # items; below, children would still be importing when the work is done
+_MOST_WORKERS = 16
+_HOPELESS = 8  # failures without one success: it is the model, not the pictures
+_MOST_BOXES = 256  # of one file in one task, so that memory stays bounded on a picture with thousands
+
+
+class ItemLike(Protocol):
+    """What is embedded: a file, or one box in it."""
+
+    @property
+    def id(self) -> str:
+        """The vector's id."""
+
+    @property
+    def sample_id(self) -> str:
+        """The sample that the file belongs to."""
+
+    @property
+    def filepath(self) -> str:
+        """The file."""
+
+    @property
+    def box(self) -> Box | None:
+        """The relative box, or None for the whole picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some items' vectors, float32 of shape ``(len(ids), dim)``, and the items that have none."""
+
+    ids: tuple[str, ...]
+    sample_ids: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    skipped: tuple[Skipped, ...]
+
+
+def embed(
+    items: Iterable[ItemLike],
+    model: Embedder,
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    should_stop: ShouldStop = never,
+) -> Iterator[Batch]:
+    """Embed items in their order.
+
+    The next batch is computed while the caller deals with the one it got. Boxes of one file are cut from one
+    decoding when they are adjacent.
+
+    Args:
+        items: read lazily; a few batches ahead at most.
+        model: see `tui.core.models.load_model`.
+        batch_size: items a batch; the model's own choice when None. Halved when memory runs out.
+        workers: how many files are prepared at a time; as many as there are processors when None.
+        should_stop: asked before each batch; when it says yes the stream ends.
+
+    Raises:
+        KitescopeError: the model fails on everything it is given.
+    """
+    size = batch_size if batch_size is not None and batch_size > 0 else model.batch_size
+    batches = _batches(items, model, size, workers, should_stop)
+    try:
+        with ThreadPoolExecutor(1, "embed") as runner:
+            future = runner.submit(next, batches, None)
+            while (batch := future.result()) is not None:
+                future = runner.submit(next, batches, None)
+                yield batch
+    finally:
+        batches.close()
+
+
+def embed_image(path: str | os.PathLike[str], model: Embedder) -> NDArray[np.float32]:
+    """Embed one whole picture: float32 of shape ``(dim,)``.
+
+    Raises:
+        UnreadableImage: no picture can be made of the file.
+        KitescopeError: the model fails on it.
+    """
+    outcome = prepare_task(model, Task(os.fspath(path), (None,)))[0]
+    if isinstance(outcome, Unusable):
+        raise UnreadableImage(outcome.reason, path)
+    runner = _Runner(model)
+    vector = runner.run([outcome])[0]
+    runner.finish()
+    if isinstance(vector, Unusable):
+        raise UnreadableImage(vector.reason, path)
+    return cast("NDArray[np.float32]", vector)
+
+
+def _batches(
+    items: Iterable[ItemLike],
+    model: Embedder,
+    size: int,
+    workers: int | None,
+    should_stop: ShouldStop,
+) -> Iterator[Batch]:
+    source = iter(items)
+    first = list(itertools.islice(source, _PROCESSES_FROM)) if model.share == "processes" else []
+    count = min(_processors(), _MOST_WORKERS) if workers is None else max(workers, 0)
+    processes = len(first) == _PROCESSES_FROM and count > 1
+    runner = _Runner(model)
+    with Crew(model, count, processes=processes) as crew:
+        prepared = _prepared(itertools.chain(first, source), crew, size + 2 * max(count, 1))
+        while not should_stop() and (chunk := list(itertools.islice(prepared, size))):
+            yield _batch(chunk, runner)
+        runner.finish()
+
+
+def _prepared(items: Iterable[ItemLike], crew: Crew, ahead: int) -> Iterator[tuple[ItemLike, Any]]:
+    """Each item with its prepared input (or `Unusable`), in order, ``ahead`` items in the making."""
+    pending: deque[tuple[list[ItemLike], Future[list[Any]]]] = deque()
+    waiting = 0
+    for group in _groups(items):
+        task = Task(group[0].filepath, tuple(item.box for item in group))
+        pending.append((group, crew.submit(task)))
+        waiting += len(group)
+        while pending and waiting > ahead:
+            done, future = pending.popleft()
+            waiting -= len(done)
+            yield from zip(done, future.result(), strict=True)
+    while pending:
+        done, future = pending.popleft()
+        yield from zip(done, future.result(), strict=True)
+
+
+def _groups(items: Iterable[ItemLike]) -> Iterator[list[ItemLike]]:
+    """Adjacent boxes of one file together; whole pictures one by one."""
+    group: list[ItemLike] = []
+    for item in items:
+        joins = group and item.box is not None and group[0].box is not None
+        if not (joins and item.filepath == group[0].filepath and len(group) < _MOST_BOXES):
+            if group:
+                yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _batch(chunk: Sequence[tuple[ItemLike, Any]], runner: _Runner) -> Batch:
+    import numpy as np
+
+    outcomes = iter(runner.run([value for _, value in chunk if not isinstance(value, Unusable)]))
+    good: list[ItemLike] = []
+    rows: list[NDArray[np.float32]] = []
+    skipped: list[Skipped] = []
+    for item, value in chunk:
+        outcome = value if isinstance(value, Unusable) else next(outcomes)
+        if isinstance(outcome, Unusable):
+            skipped.append(Skipped(item.id, item.filepath, outcome.reason))
+        else:
+            good.append(item)
+            rows.append(outcome)
+    vectors = np.stack(rows) if rows else np.empty((0, runner.dim), np.float32)
+    ids, sample_ids = tuple(item.id for item in good), tuple(item.sample_id for item in good)
+    return Batch(ids, sample_ids, vectors, tuple(skipped))
+
+
+class _Runner:
+    """Calls the model: halves the batch when memory runs out, finds the one input that breaks a batch."""
+
+    def __init__(self, model: Embedder) -> None:
+        self._model = model
+        self._most: int | None = None
+        self._worked = False
+        self._failures: list[Exception] = []
+        self.dim = model.dim
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """One vector of shape ``(dim,)`` or `Unusable` for each input, in order.
+
+        Raises:
+            KitescopeError: the model never worked, and that cannot be the pictures' fault any more.
+        """
+        outcomes: list[Any] = []
+        while len(outcomes) < len(inputs):
+            start = len(outcomes)
+            outcomes.extend(self._part(inputs[start : start + (self._most or len(inputs))]))
+        if len(self._failures) >= _HOPELESS:
+            self.finish()
+        return outcomes
+
+    def finish(self) -> None:
+        """Say so when the model failed on everything it was given.
+
+        Raises:
+            KitescopeError: it did.
+        """
+        if self._failures and not self._worked:
+            raise KitescopeError(
+                f"The model {self._model.name} failed: {_first_line(self._failures[0])}",
+                "Choose another model, or check this one in Python",
+            ) from self._failures[0]
+
+    def _part(self, part: Sequence[Any]) -> list[Any]:
+        try:
+            return self._checked(self._model.embed(part))
+        except Exception as error:
+            failure = error.with_traceback(None)  # its frames would keep the failed batch in memory
+        if len(part) == 1:
+            return [self._give_up(failure)]
+        half = len(part) // 2
+        if _out_of_memory(failure):
+            self._most = half
+        return [*self._part(part[:half]), *self._part(part[half:])]
+
+    def _checked(self, vectors: NDArray[np.float32]) -> list[Any]:
+        import numpy as np
+
+        self._worked = True
+        finite = np.isfinite(vectors).all(axis=1)
+        bad = Unusable("the model's vector is not finite (a higher precision may help)")
+        return [vector if good else bad for vector, good in zip(vectors, finite, strict=True)]
+
+    def _give_up(self, error: Exception) -> Unusable:
+        if len(self._failures) < _HOPELESS:
+            self._failures.append(error)
+        if _out_of_memory(error):
+            return Unusable("not enough memory to embed it")
+        return Unusable(f"the model failed on it ({_first_line(error)})")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+    )
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
