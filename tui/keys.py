@@ -1,7 +1,7 @@
 """Every key of the UI, with a stable id: the help screen and the README's table are made from this module.
 
-A binding's id is what the ``[keys]`` table of the config file remaps. A screen takes its group as ``BINDINGS``;
-what an action does, and why it cannot act now, is the screen's business.
+A binding's id is what the ``[keys]`` table of the config file remaps. A screen takes its group as
+``BINDINGS``; what an action does, and why it cannot act now, is the screen's business.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from textual.binding import Binding
 
 
 def _key(
-    id: str, key: str, action: str, description: str, *, show: bool = False, priority: bool = False, tip: str = ""
+    id: str,
+    key: str,
+    action: str,
+    description: str,
+    *,
+    show: bool = False,
+    priority: bool = False,
+    tip: str = "",
 ) -> Binding:
     return Binding(key, action, description, show=show, id=id, priority=priority, tooltip=tip or description)
 
@@ -27,7 +34,9 @@ APP = [
     _key("help", "question_mark,f1", "help", "Help", show=True, tip="Every key of this screen"),
     _key("palette", "ctrl+p,colon", "command_palette", "Commands", tip="Find any action by name"),
     _key("back", "escape", "back", "Back", tip="One level back; never quits"),
-    _key("image-protocol", "ctrl+g", "next_image_protocol", "Pictures as", tip="Switch how pictures are drawn"),
+    _key(
+        "image-protocol", "ctrl+g", "next_image_protocol", "Pictures as", tip="Switch how pictures are drawn"
+    ),
     _key("quit", "q", "quit", "Quit", tip="Jobs go on without the UI"),
 ]
 
@@ -58,9 +67,17 @@ COMMON = [
 
 CONNECTION = [
     _key("connection-connect", "f5", "connect", "Connect", show=True, tip="Use these values now"),
-    _key("connection-test", "t,f4", "test", "Test", show=True, tip="Walk from the address to the collections"),
+    _key(
+        "connection-test", "t,f4", "test", "Test", show=True, tip="Walk from the address to the collections"
+    ),
     _key("connection-save", "w", "save", "Save", show=True, tip="Save as a profile"),
-    _key("connection-brain-config", "b", "save_brain_config", "brain_config", tip="Write to FiftyOne's brain config"),
+    _key(
+        "connection-brain-config",
+        "b",
+        "save_brain_config",
+        "brain_config",
+        tip="Write to FiftyOne's brain config",
+    ),
     _key("connection-remove", "d", "remove", "Remove", tip="Remove this saved profile"),
 ]
 
@@ -68,7 +85,14 @@ DATASETS = [
     _key("dataset-choose", "enter", "choose", "Choose", show=True, tip="Work with this dataset"),
     _key("dataset-build", "b", "build", "Build index", show=True),
     _key("dataset-runs", "o", "runs", "Runs", show=True, tip="The brain runs of this dataset"),
-    _key("dataset-view", "v", "view", "View", show=True, tip="Narrow to a saved view, tags, a label or a number"),
+    _key(
+        "dataset-view",
+        "v",
+        "view",
+        "View",
+        show=True,
+        tip="Narrow to a saved view, tags, a label or a number",
+    ),
     _key("dataset-import", "i", "import", "Import", show=True, tip="A folder of images"),
     _key("dataset-delete", "D", "delete", "Delete", tip="Delete the dataset; asks for its name"),
 ]
@@ -101,14 +125,30 @@ RUNS = [
 ]
 
 SEARCH = [
-    _key("search-similar", "enter", "similar", "Similar", show=True, tip="Search by the picture under the cursor"),
+    _key(
+        "search-similar",
+        "enter",
+        "similar",
+        "Similar",
+        show=True,
+        tip="Search by the picture under the cursor",
+    ),
     _key("search-query", "slash,i", "query", "Query", show=True, tip="Text, id:… or file:…"),
-    _key("search-marked", "m", "marked", "By marked", show=True, tip="Search by the mean of the marked pictures"),
+    _key(
+        "search-marked",
+        "m",
+        "marked",
+        "By marked",
+        show=True,
+        tip="Search by the mean of the marked pictures",
+    ),
     _key("search-unlike", "x", "unlike", "Unlike", tip="Push the results away from this picture"),
     _key("search-least", "L", "least", "Least", tip="The least similar instead"),
     _key("search-back", "left_square_bracket,backspace", "history_back", "Previous", show=True),
     _key("search-forward", "right_square_bracket", "history_forward", "Next"),
-    _key("search-browse", "b", "browse", "Browse", show=True, tip="Every picture of the dataset, to start from"),
+    _key(
+        "search-browse", "b", "browse", "Browse", show=True, tip="Every picture of the dataset, to start from"
+    ),
     _key("search-detail", "d", "detail", "Large", show=True, tip="The picture under the cursor, large"),
     _key("search-more", "M", "more", "More", tip="Load more results"),
     _key("search-narrow", "v", "narrow", "Narrow", tip="By saved view, tag or label"),
@@ -168,6 +208,10 @@ def markdown() -> str:
     lines = ["| where | key | does | id |", "|---|---|---|---|"]
     for group, bindings in GROUPS.items():
         for binding in bindings:
-            does = binding.tooltip if binding.tooltip == binding.description else f"{binding.description}: {binding.tooltip}"
+            does = (
+                binding.tooltip
+                if binding.tooltip == binding.description
+                else f"{binding.description}: {binding.tooltip}"
+            )
             lines.append(f"| {group} | `{spoken(binding.key)}` | {does} | `{binding.id}` |")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """App-wide messages: past tense for facts, ``XRequested`` for wishes.
 
-Facts go to the app, which applies them to its state; wishes go to the app, which alone starts workers and jobs.
+Facts go to the app, which applies them to its state; wishes go to the app, which alone starts jobs.
 """
 
 from __future__ import annotations

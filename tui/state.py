@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetInfo, Scope
     from tui.core.runs import RunInfo
-    from tui.jobs.store import JobInfo
+    from tui.jobs.info import JobInfo
 
 EngineName = Literal["milvus", "database"]
 EngineStatus = Literal["connecting", "ready", "failed"]
@@ -118,7 +118,7 @@ Event = (
 )
 
 
-def apply(state: AppState, event: Event) -> AppState:  # noqa: PLR0911 - one return per kind of event reads best
+def apply(state: AppState, event: Event) -> AppState:
     """The state after an event; the same object when nothing changed, so that watchers stay quiet."""
     match event:
         case ConnectionChosen(connection, readonly):
@@ -172,6 +172,7 @@ def _keeping_health(old: tuple[RunInfo, ...] | None, new: tuple[RunInfo, ...]) -
 def _with_run(state: AppState, run: RunInfo) -> AppState:
     """Put a checked run in its old one's place; a run that is gone by now stays gone."""
     runs = tuple(
-        run if (old.dataset, old.brain_key) == (run.dataset, run.brain_key) else old for old in state.runs or ()
+        run if (old.dataset, old.brain_key) == (run.dataset, run.brain_key) else old
+        for old in state.runs or ()
     )
     return replace(state, runs=runs) if state.runs is not None else state

@@ -1,0 +1,387 @@
+"""The Textual app: holds the state, routes screens and wishes, starts jobs. It does no work of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import App
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from tui import keys, paths, preferences
+from tui.core.errors import KitescopeError
+from tui.core.workspace import Workspace
+from tui.jobs import supervisor
+from tui.jobs.info import JobInfo
+from tui.jobs.spec import JobSpec, job_spec
+from tui.messages import (
+    BuildRequested,
+    ConnectRequested,
+    Failed,
+    Happened,
+    JobCancelRequested,
+    JobResumeRequested,
+    RefreshRequested,
+    SearchRequested,
+    SyncRequested,
+)
+from tui.screens.base import BaseScreen, core_call
+from tui.state import (
+    AppState,
+    ConnectionChosen,
+    DatasetsLoaded,
+    Engine,
+    EngineChanged,
+    EngineName,
+    IndexChosen,
+    JobsSeen,
+    RunsLoaded,
+    ScopeChosen,
+    apply,
+)
+from tui.widgets.tabs import SCREENS
+
+if TYPE_CHECKING:
+    from tui.core.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def _screen(name: str) -> Callable[[], Screen[Any]]:
+    """Make a screen when it is first shown: the first frame imports one screen, not six."""
+
+    def make() -> Screen[Any]:
+        screen: Screen[Any] = getattr(import_module(f"tui.screens.{name}"), f"{name.capitalize()}Screen")()
+        return screen
+
+    return make
+
+
+class Kitescope(App[None]):
+    """The UI.
+
+    Args:
+        settings: the connections to open behind the first frame.
+        image_protocol: how pictures are drawn; a key switches it.
+        search: dataset and brain key of an index to open at once.
+        workspace: how a workspace is made from settings.
+        look: the user's preferences.
+        last: what the last run looked like.
+    """
+
+    TITLE = "Kitescope"
+    CSS_PATH: ClassVar[list[str]] = [
+        str(paths.styles_dir() / name) for name in ("app.tcss", *(f"{mode}.tcss" for mode, _ in SCREENS))
+    ]  # type: ignore[assignment]
+    MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {mode: _screen(mode) for mode, _ in SCREENS}  # type: ignore[assignment]
+    BINDINGS = [*keys.APP]
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    state: reactive[AppState] = reactive(AppState)
+    image_protocol: reactive[preferences.ImageProtocol] = reactive("halfcell")
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        image_protocol: preferences.ImageProtocol = "halfcell",
+        search: tuple[str, str] | None = None,
+        workspace: Callable[[Settings], Workspace] = Workspace,
+        look: preferences.Preferences | None = None,
+        last: preferences.Last | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self._open = workspace
+        self.workspace = workspace(settings)
+        self.look = look or preferences.Preferences()
+        self.last = last or preferences.Last()
+        self._first = search
+        self._visited: list[str] = []
+        self._tick = 0
+        self.set_reactive(Kitescope.image_protocol, image_protocol)
+        self.set_reactive(
+            Kitescope.state, AppState(connection=connection_name(settings), readonly=settings.readonly)
+        )
+
+    # The first frame, and what happens behind it
+
+    def on_mount(self) -> None:
+        """Show a screen at once; engines and jobs follow."""
+        self.set_keymap(self.look.keys)
+        self.theme = self.last.theme if self.last.theme in self.available_themes else self.look.theme
+        if self._first:
+            self.state = apply(self.state, IndexChosen(*self._first))
+        elif self.last.dataset and self.last.brain_key:
+            self.state = apply(self.state, IndexChosen(self.last.dataset, self.last.brain_key))
+        known = {mode for mode, _ in SCREENS}
+        self.action_show_screen(
+            "search" if self._first else self.last.screen if self.last.screen in known else "datasets"
+        )
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._connect_all()
+        self._read_jobs()
+        self.set_interval(0.25, self._poll_jobs)
+
+    def _connect_all(self) -> None:
+        for name in ("milvus", "database"):
+            self._take(EngineChanged(name, Engine("connecting")))
+        self._connect_milvus()
+        self._connect_database()
+
+    def _take(self, event: Any) -> None:
+        self.state = apply(self.state, event)
+
+    @core_call("connecting to Milvus")
+    def _connect_milvus(self) -> Message | None:
+        return Happened(
+            EngineChanged("milvus", self._probe(lambda: self.workspace.milvus().server_version()))
+        )
+
+    @core_call("connecting to the FiftyOne database")
+    def _connect_database(self) -> Message | None:
+        return Happened(EngineChanged("database", self._probe(lambda: self.workspace.fiftyone().__version__)))
+
+    def _probe(self, ask: Callable[[], str]) -> Engine:
+        try:
+            return Engine("ready", ask())
+        except KitescopeError as error:
+            return Engine("failed", error.what, error.remedy)
+
+    # Facts
+
+    @on(Happened)
+    def _apply(self, message: Happened) -> None:
+        before = self.state
+        self._take(message.event)
+        match message.event:
+            case EngineChanged(name, engine):
+                self._engine_changed(name, engine)
+            case DatasetsLoaded():
+                self._restore_scope()
+            case JobsSeen(jobs):
+                self._tell_ends(before.jobs or (), jobs)
+
+    def _engine_changed(self, name: EngineName, engine: Engine) -> None:
+        if engine.status == "failed":
+            self.notify(
+                f"{engine.detail}.\n{engine.remedy}.",
+                title="Milvus" if name == "milvus" else "FiftyOne database",
+                severity="error",
+                markup=False,
+                timeout=10,
+            )
+        elif engine.status == "ready" and name == "database":
+            self._load_datasets()
+            self._load_runs()
+
+    def _restore_scope(self) -> None:
+        """Choose the dataset of the last run, or of the index asked for, once it is known to exist."""
+        wanted = (self._first or (self.last.dataset, None))[0]
+        names = {info.name for info in self.state.datasets or ()}
+        if self.state.scope is None and wanted in names and wanted is not None:
+            from tui.core.datasets import Scope
+
+            self._take(ScopeChosen(Scope(wanted)))
+
+    def _tell_ends(self, before: tuple[JobInfo, ...], now: tuple[JobInfo, ...]) -> None:
+        ran = {job.id for job in before if not job.ended}
+        ended = [job for job in now if job.id in ran and job.ended]
+        for job in ended:
+            severity = (
+                "information" if job.state == "done" else "warning" if job.state == "cancelled" else "error"
+            )
+            told = ". ".join(filter(None, (job.error, job.remedy)))
+            self.notify(
+                f"{job.dataset} / {job.brain_key}" + (f"\n{told}" if told else ""),
+                title=f"{job.kind.capitalize()} {job.state}",
+                severity=severity,
+                markup=False,  # type: ignore[arg-type]
+            )
+        if ended:
+            self._load_datasets()
+            self._load_runs()
+
+    @on(Failed)
+    def _failed(self, message: Failed) -> None:
+        error = message.error
+        self.notify(
+            "\n".join(filter(None, (f"{error.what}.", error.remedy and f"{error.remedy}."))),
+            title=message.doing.capitalize() if message.doing else "",
+            severity="error",
+            markup=False,
+            timeout=10,
+        )
+
+    # Reading
+
+    @on(RefreshRequested)
+    def _refresh(self, message: RefreshRequested) -> None:
+        for name in ("milvus", "database"):
+            if self.state.engine(name).status == "failed" and {name, "all"} & set(message.what):  # type: ignore[arg-type]
+                self._take(EngineChanged(name, Engine("connecting")))  # type: ignore[arg-type]
+                self._connect_milvus() if name == "milvus" else self._connect_database()
+        if self.state.database.status == "ready":
+            if {"datasets", "all"} & set(message.what):
+                self._load_datasets()
+            if {"runs", "all"} & set(message.what):
+                self._load_runs()
+        self._read_jobs()
+
+    @core_call("reading datasets")
+    def _load_datasets(self) -> Message | None:
+        from tui.core.datasets import list_datasets
+
+        return Happened(DatasetsLoaded(tuple(list_datasets(self.workspace))))
+
+    @core_call("reading brain runs")
+    def _load_runs(self) -> Message | None:
+        from tui.core.runs import list_runs
+
+        return Happened(RunsLoaded(tuple(list_runs(self.workspace))))
+
+    def _poll_jobs(self) -> None:
+        # Once a second is enough to notice a job that another terminal started.
+        self._tick = (self._tick + 1) % 4
+        if self._tick == 0 or any(not job.ended for job in self.state.jobs or ()):
+            self._read_jobs()
+
+    @core_call("reading jobs")
+    def _read_jobs(self) -> Message | None:
+        jobs = tuple(supervisor.list_jobs())
+        return None if jobs == self.state.jobs else Happened(JobsSeen(jobs))
+
+    # Wishes
+
+    @on(ConnectRequested)
+    def _connect(self, message: ConnectRequested) -> None:
+        old, self.settings = self.workspace, message.settings
+        self.workspace = self._open(message.settings)
+        self._take(ConnectionChosen(connection_name(message.settings), message.settings.readonly))
+        self._close(old)
+        self._connect_all()
+
+    @core_call("closing the old connection", exclusive=False)
+    def _close(self, workspace: Workspace) -> None:
+        workspace.close()
+
+    @on(BuildRequested)
+    def _build(self, message: BuildRequested) -> None:
+        spec = message.spec
+        self._start_job(job_spec("build", spec.scope.dataset, spec.brain_key, self.settings, spec))
+
+    @on(SyncRequested)
+    def _sync(self, message: SyncRequested) -> None:
+        self._start_job(job_spec("sync", message.dataset, message.brain_key, self.settings))
+
+    @core_call("starting the job", exclusive=False)
+    def _start_job(self, spec: JobSpec) -> Message | None:
+        self.workspace.require_writable("start a job")
+        supervisor.start(spec, self.settings)
+        self.call_from_thread(self.action_show_screen, "jobs")
+        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+
+    @on(JobCancelRequested)
+    def _wish_cancel(self, message: JobCancelRequested) -> None:
+        self._cancel_job(message.job)
+
+    @core_call("cancelling the job", exclusive=False)
+    def _cancel_job(self, job: str) -> Message | None:
+        supervisor.cancel(job)
+        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+
+    @on(JobResumeRequested)
+    def _wish_resume(self, message: JobResumeRequested) -> None:
+        self._resume_job(message.job)
+
+    @core_call("resuming the job", exclusive=False)
+    def _resume_job(self, job: str) -> Message | None:
+        self.workspace.require_writable("resume a job")
+        supervisor.resume(job, self.settings)
+        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+
+    @on(SearchRequested)
+    def _search(self, message: SearchRequested) -> None:
+        self._take(IndexChosen(message.dataset, message.brain_key))
+        self.action_show_screen("search")
+        if message.id is not None:
+            screen = self.screen
+            self.call_after_refresh(lambda: screen.post_message(message))
+
+    # Keys
+
+    def action_show_screen(self, mode: str) -> None:
+        """Go to one of the six screens, and remember where from."""
+        if self.current_mode == mode:
+            return
+        if self.current_mode != "_default":
+            self._visited = [seen for seen in self._visited if seen != self.current_mode] + [
+                self.current_mode
+            ]
+        self.switch_mode(mode)
+
+    def action_back(self) -> None:
+        """One level back: inside the screen, or to the screen before. Never quits."""
+        screen = self.screen
+        if isinstance(screen, BaseScreen) and not screen.go_back() and self._visited:
+            before = self._visited.pop()
+            self.switch_mode(before)
+
+    def action_help(self) -> None:
+        """Every key that works here."""
+        from tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, BaseScreen):
+            self.push_screen(HelpScreen(self.screen.MODE, self.look.keys))
+
+    def action_next_image_protocol(self) -> None:
+        """Draw pictures another way."""
+        choices = [name for name in preferences.IMAGE_PROTOCOLS if name != "auto"]
+        self.image_protocol = choices[(choices.index(self.image_protocol) + 1) % len(choices)]
+        self.notify(f"Pictures: {self.image_protocol}", timeout=2)
+
+    async def action_quit(self) -> None:
+        """Remember the place and leave; jobs go on."""
+        index = self.state.index
+        self.last = preferences.Last(
+            screen=self.current_mode,
+            dataset=self.state.dataset or (index[0] if index else None),
+            brain_key=index[1] if index else None,
+            profile=self.settings.profile,
+            theme=self.theme,
+            zoom=self.last.zoom,
+        )
+        preferences.save_last(self.last)
+        self.exit()
+
+
+def connection_name(settings: Settings) -> str:
+    """What the status line calls the connection."""
+    if settings.profile:
+        return settings.profile
+    return "embedded" if settings.embedded_milvus else settings.milvus["uri"].source
+
+
+def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, str] | None = None) -> int:
+    """Run the UI on this terminal until the user quits; answers the exit code."""
+    from tui.terminal import screen_guard
+    from tui.widgets.pictures import detect_protocol
+
+    look, warning = preferences.load()
+    if warning:
+        _log.warning(warning)
+    with screen_guard(paths.log_file()):
+        protocol = detect_protocol(image_protocol if image_protocol != "auto" else look.image_protocol)
+        app = Kitescope(
+            settings, image_protocol=protocol, search=search, look=look, last=preferences.load_last()
+        )
+        app.run()
+        app.workspace.close()
+    return app.return_code or 0

@@ -1,0 +1,208 @@
+"""A table whose rows are compared, not cleared and refilled: the cursor, the marks and the scroll stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual.coordinate import Coordinate
+from textual.message import Message
+from textual.widgets import DataTable
+from textual.widgets.data_table import RowDoesNotExist
+
+from tui import keys
+
+_MARK = "mark"
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """One column: its key, its heading, and its width in cells (None: as wide as its content)."""
+
+    key: str
+    label: str
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row: a unique key, a cell and a value to sort by for each column, and the text to filter by."""
+
+    key: str
+    cells: tuple[Text, ...]
+    values: tuple[Any, ...]
+    text: str
+
+
+class RowTable(DataTable[Text], inherit_bindings=False):
+    """Rows with marks, a filter, a sort order and the keys of vi."""
+
+    BINDINGS = [*keys.TABLE]
+
+    class MarksChanged(Message):
+        """The user marked or unmarked rows."""
+
+        def __init__(self, marks: frozenset[str]) -> None:
+            self.marks = marks
+            super().__init__()
+
+    def __init__(
+        self, columns: Sequence[TableColumn], *, id: str | None = None, sort: str = "", reverse: bool = False
+    ) -> None:
+        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        self._columns = tuple(columns)
+        self._all: dict[str, TableRow] = {}
+        self._shown: list[str] = []
+        self._sort = sort or self._columns[0].key
+        self._reverse = reverse
+        self._needle = ""
+        self.marks: frozenset[str] = frozenset()
+
+    def on_mount(self) -> None:
+        """Make the columns: the mark first."""
+        self.add_column(" ", width=1, key=_MARK)
+        for column in self._columns:
+            self.add_column(self._heading(column), width=column.width, key=column.key)
+        self._fill()
+
+    def _heading(self, column: TableColumn) -> str:
+        arrow = (" ↓" if self._reverse else " ↑") if column.key == self._sort else ""
+        return column.label + arrow
+
+    # What is shown
+
+    def show(self, rows: Sequence[TableRow]) -> None:
+        """Show these rows; those that are there already keep their place, mark and cursor."""
+        self._all = {row.key: row for row in rows}
+        kept = self.marks & self._all.keys()
+        if kept != self.marks:
+            self.marks = frozenset(kept)
+            self.post_message(self.MarksChanged(self.marks))
+        self._fill()
+
+    def filter(self, needle: str) -> None:
+        """Show only rows that hold every word of ``needle``, in any case."""
+        if needle != self._needle:
+            self._needle = needle
+            self._fill()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Keys of the rows that the filter lets through, as they stand."""
+        return tuple(self._shown)
+
+    @property
+    def total(self) -> int:
+        """Rows in all, filtered or not."""
+        return len(self._all)
+
+    def _wanted(self) -> list[TableRow]:
+        words = self._needle.casefold().split()
+        rows = [row for row in self._all.values() if all(word in row.text.casefold() for word in words)]
+        index = next(i for i, column in enumerate(self._columns) if column.key == self._sort)
+        known = [row for row in rows if row.values[index] is not None]
+        unknown = [row for row in rows if row.values[index] is None]
+        return sorted(known, key=lambda row: row.values[index], reverse=self._reverse) + unknown
+
+    def _fill(self) -> None:
+        if not self.columns:
+            return
+        wanted = self._wanted()
+        current = self.current_key
+        place = {row.key: position for position, row in enumerate(wanted)}
+        for key in [key for key in self._shown if key not in place]:
+            self.remove_row(key)
+        present = {key for key in self._shown if key in place}
+        order = [key for key in self._shown if key in place]
+        for row in wanted:
+            if row.key in present:
+                self._update(row)
+            else:
+                self.add_row(self._mark_cell(row.key), *row.cells, key=row.key)
+                order.append(row.key)
+        self._shown = [row.key for row in wanted]
+        if order != self._shown:
+            self._place_rows(place)
+        if current in place:
+            self.go_to(current)
+
+    def _place_rows(self, place: dict[str, int]) -> None:
+        # DataTable sorts by what cells hold, and asks for each row's key once, in the order of its rows.
+        positions = iter([place[str(key.value)] for key in self.rows])
+        self.sort(_MARK, key=lambda _cell: next(positions))
+
+    def _update(self, row: TableRow) -> None:
+        before = self.get_row(row.key)
+        cells = (self._mark_cell(row.key), *row.cells)
+        for key, old, new in zip(
+            (_MARK, *(column.key for column in self._columns)), before, cells, strict=True
+        ):
+            if old != new:
+                self.update_cell(row.key, key, new, update_width=True)
+
+    def _mark_cell(self, key: str) -> Text:
+        return Text("●" if key in self.marks else " ", style="bold")
+
+    # Where the cursor is
+
+    @property
+    def current_key(self) -> str | None:
+        """The key of the row under the cursor."""
+        if not self._shown or not self.is_valid_row_index(self.cursor_row):
+            return None
+        return str(self.coordinate_to_cell_key(Coordinate(self.cursor_row, 0)).row_key.value)
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a row, where it is shown."""
+        try:
+            self.move_cursor(row=self.get_row_index(key), animate=False)
+        except RowDoesNotExist:
+            return
+
+    def chosen(self) -> tuple[str, ...]:
+        """The marked rows, or else the one under the cursor."""
+        if self.marks:
+            return tuple(key for key in self._all if key in self.marks)
+        return (self.current_key,) if self.current_key else ()
+
+    def step(self, by: int) -> None:
+        """Move the cursor, around the ends."""
+        if self._shown:
+            self.move_cursor(row=(self.cursor_row + by) % len(self._shown), animate=False)
+
+    # Keys
+
+    def action_mark(self) -> None:
+        """Mark or unmark the row under the cursor, and go on to the next."""
+        if (key := self.current_key) is None:
+            return
+        self._set_marks(self.marks ^ {key})
+        self.action_cursor_down()
+
+    def action_mark_all(self) -> None:
+        """Mark every row the filter shows, or unmark them when all are marked."""
+        shown = frozenset(self._shown)
+        self._set_marks(self.marks - shown if shown <= self.marks else self.marks | shown)
+
+    def clear_marks(self) -> None:
+        """Unmark all."""
+        self._set_marks(frozenset())
+
+    def _set_marks(self, marks: frozenset[str]) -> None:
+        changed, self.marks = self.marks ^ marks, marks
+        for key in changed & set(self._shown):
+            self.update_cell(key, _MARK, self._mark_cell(key))
+        self.post_message(self.MarksChanged(marks))
+
+    def action_sort(self) -> None:
+        """Sort by this column the other way round, then by the next column."""
+        names = [column.key for column in self._columns]
+        if self._reverse:
+            self._sort = names[(names.index(self._sort) + 1) % len(names)]
+        self._reverse = not self._reverse
+        for column in self._columns:
+            self.columns[next(k for k in self.columns if k == column.key)].label = Text(self._heading(column))
+        self._fill()
+        self.refresh()
