@@ -47,6 +47,8 @@ from tui.state import (
 from tui.widgets.tabs import SCREENS
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from tui.core.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -60,6 +62,12 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
         return screen
 
     return make
+
+
+def _commands() -> type[Provider]:
+    from tui.screens.palette import KitescopeCommands
+
+    return KitescopeCommands
 
 
 class Kitescope(App[None]):
@@ -80,7 +88,7 @@ class Kitescope(App[None]):
     ]  # type: ignore[assignment]
     MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {mode: _screen(mode) for mode, _ in SCREENS}  # type: ignore[assignment]
     BINDINGS = [*keys.APP]
-    COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = App.COMMANDS | {_commands}
 
     state: reactive[AppState] = reactive(AppState)
     image_protocol: reactive[preferences.ImageProtocol] = reactive("halfcell")

@@ -121,7 +121,7 @@ class BaseScreen(Screen[None]):
         self.query_one(self.MAIN, Widget).focus()
 
     def go_back(self) -> bool:
-        """Undo one level inside this screen; False when there is none: the app then goes to the last screen."""
+        """Undo one level inside this screen; False when there is none, and the app goes a screen back."""
         if self.query_one(FilterBar).close():
             self.focus_main()
             return True
