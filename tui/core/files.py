@@ -1,0 +1,58 @@
+"""Writing files that hold the user's settings: never half written, readable by nobody else."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from tui.core.errors import InvalidInput
+
+
+def private_dir(path: Path) -> Path:
+    """Make ``path`` with mode 0700 where it is missing, and answer it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace ``path`` atomically by ``text`` (UTF-8), mode 0600; a link is followed, not replaced.
+
+    Raises:
+        InvalidInput: the folder or the disk does not take it.
+    """
+    target = path.resolve()
+    try:
+        private_dir(target.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror}", "Check the folder's permissions and free space"
+        ) from error
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a settings file, or None when there is none.
+
+    Raises:
+        InvalidInput: it is there and cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}", "Correct its permissions, or move it away"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not a text file in UTF-8", "Correct it, or move it away") from error

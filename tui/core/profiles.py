@@ -1,0 +1,191 @@
+"""Saved connections: ``profiles.toml`` in the configuration folder, mode 0600.
+
+Passwords and tokens are written only when the caller asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from filelock import FileLock
+
+from tui import paths
+from tui.core.errors import InvalidInput, UnknownName
+from tui.core.files import private_dir, read_text, write_private
+from tui.core.masking import SECRETS, has_password, without_password
+
+EMBEDDED = "embedded"  # the name of the connection that needs no server; it cannot be saved over
+
+_NAME = re.compile(r"[\w][\w .+-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One saved connection.
+
+    Args:
+        name: letters, digits, space and ``_ . + -``; at most 64.
+        milvus: values of ``settings.MILVUS_PARAMETERS``; none of them: the embedded Milvus.
+        database_uri: FiftyOne's MongoDB; None: FiftyOne's own service.
+        readonly: nothing may be changed through it.
+        protected: destructive actions ask for the name to be typed.
+    """
+
+    name: str
+    milvus: Mapping[str, str | bool] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    database_uri: str | None = field(default=None, repr=False)
+    readonly: bool = False
+    protected: bool = False
+
+    def has_secrets(self) -> bool:
+        """Whether a password or token is part of it, also inside a URI."""
+        uris = [str(self.milvus.get("uri", "")), self.database_uri or ""]
+        return bool(SECRETS & self.milvus.keys()) or any(has_password(uri) for uri in uris)
+
+    def without_secrets(self) -> Profile:
+        """The same connection without any password or token."""
+        milvus = {name: value for name, value in self.milvus.items() if name not in SECRETS}
+        if isinstance(uri := milvus.get("uri"), str):
+            milvus["uri"] = without_password(uri)
+        database = without_password(self.database_uri) if self.database_uri else None
+        return Profile(self.name, milvus, database, self.readonly, self.protected)
+
+
+class _Entry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    milvus: dict[str, str | bool] = {}
+    database_uri: str | None = None
+    readonly: bool = False
+    protected: bool = False
+
+
+class _File(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    default: str | None = None
+    profiles: dict[str, _Entry] = {}
+
+
+def path() -> Path:
+    """Where the profiles are."""
+    return paths.config_dir() / "profiles.toml"
+
+
+def list_profiles() -> list[Profile]:
+    """Every saved connection, by name.
+
+    Raises:
+        InvalidInput: the file cannot be read or is not valid; it names the file and the line.
+    """
+    return [_profile(name, entry) for name, entry in sorted(_read().profiles.items())]
+
+
+def load(name: str) -> Profile:
+    """One saved connection.
+
+    Raises:
+        UnknownName: there is none of that name.
+        InvalidInput: the file is not valid.
+    """
+    known = _read().profiles
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        raise UnknownName(f"There is no profile '{name}'", f"Saved profiles: {names}")
+    return _profile(name, known[name])
+
+
+def save(profile: Profile, *, with_secrets: bool = False) -> None:
+    """Write a connection, replacing the one of the same name.
+
+    Args:
+        profile: what to keep.
+        with_secrets: also its password and token; without it they are left out, also those inside URIs.
+
+    Raises:
+        InvalidInput: a name that cannot be, or a file that cannot be written.
+    """
+    if not _NAME.fullmatch(profile.name) or profile.name.lower() == EMBEDDED:
+        raise InvalidInput(
+            f"'{profile.name}' cannot be a profile's name",
+            "Use letters, digits, space and _ . + - (at most 64), and not 'embedded'",
+        )
+    kept = profile if with_secrets else profile.without_secrets()
+    entry = _Entry(dict(kept.milvus), kept.database_uri, kept.readonly, kept.protected)
+    with _change() as file:
+        file.profiles[profile.name] = entry
+
+
+def remove(name: str) -> None:
+    """Forget a saved connection.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    load(name)
+    with _change() as file:
+        file.profiles.pop(name, None)
+        if file.default == name:
+            file.default = None
+
+
+def default_name() -> str | None:
+    """The profile that is used when nothing else names a server; None: the embedded engines."""
+    file = _read()
+    return file.default if file.default in file.profiles else None
+
+
+def set_default(name: str | None) -> None:
+    """Remember which profile comes back at the next start; None: the embedded engines.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    if name is not None:
+        load(name)
+    with _change() as file:
+        file.default = name
+
+
+def _profile(name: str, entry: _Entry) -> Profile:
+    return Profile(name, MappingProxyType(entry.milvus), entry.database_uri, entry.readonly, entry.protected)
+
+
+def _read() -> _File:
+    if (text := read_text(path())) is None:
+        return _File()
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+        return msgspec.convert(document, _File)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(
+            f"{path()} is not valid TOML: {error}", "Correct that line, or move the file away"
+        ) from error
+    except msgspec.ValidationError as error:
+        line = _line_of(text, str(error))
+        raise InvalidInput(f"{path()}{line}: {error}", "Correct it, or move the file away") from error
+
+
+def _line_of(text: str, complaint: str) -> str:
+    """`` line N`` of the first line that mentions the last key of msgspec's path, if one does."""
+    if (key := re.search(r"[.`](\w+)(?:\[\.\.\.\])?`$", complaint)) is not None:
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.match(rf'\s*\[?.*\b{re.escape(key[1])}\b"?\s*[\]=]', line):
+                return f" line {number}"
+    return ""
+
+
+@contextmanager
+def _change() -> Iterator[_File]:
+    """Read, let the caller change, write; two programs at once lose nothing."""
+    private_dir(path().parent)
+    with FileLock(path().with_suffix(".lock"), mode=0o600):
+        file = _read()
+        yield file
+        import tomli_w
+
+        write_private(path(), tomli_w.dumps(msgspec.to_builtins(file)))
