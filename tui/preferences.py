@@ -5,14 +5,15 @@ Both are read forgivingly: a broken file costs its contents and gives one warnin
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
 
 from tui import paths
+from tui.core.errors import InvalidInput
+from tui.core.files import write_private
 
 ImageProtocol = Literal["auto", "kitty", "sixel", "halfcell", "none"]
 IMAGE_PROTOCOLS: tuple[ImageProtocol, ...] = get_args(ImageProtocol)
@@ -66,22 +67,6 @@ def load_last() -> Last:
 
 def save_last(last: Last) -> None:
     """Remember for the next start; a disk that refuses costs the memory, not the exit."""
-    try:
-        write_atomically(_last_file(), msgspec.json.encode(last))
-    except OSError:
-        return
+    with contextlib.suppress(InvalidInput):
+        write_private(_last_file(), msgspec.json.encode(last).decode())
 
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a private file (0600) so that a reader sees the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
