@@ -1,0 +1,194 @@
+"""One Milvus server, by ``MilvusClient`` only: its collections, their vectors, and searching them.
+
+Collections have exactly stock FiftyOne's schema (``pk``, ``vector``, ``sample_id``), so each side reads the
+other's. Every call is bounded by a timeout and fails with an error of ``tui.core.errors``. What differs
+between Milvus Lite and a server is decided by ``is_lite``, here, in ``index_types`` and in ``milvus_upload``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tui.core import milvus_link, milvus_upload
+from tui.core.errors import InvalidInput
+from tui.core.index_types import (
+    HIGHER_IS_CLOSER,
+    MAX_K,
+    METRICS,
+    MILVUS_METRIC,
+    IndexSpec,
+    Metric,
+    search_params,
+)
+from tui.core.milvus_server import CollectionInfo, Server
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "HIGHER_IS_CLOSER",
+    "METRICS",
+    "CollectionInfo",
+    "IndexSpec",
+    "Metric",
+    "Milvus",
+    "Neighbour",
+    "id_filter",
+]
+
+_PAGE = 16_384
+# Milvus Lite reads the whole collection for every page, so its pages are as large as memory should allow.
+_LITE_PAGE = 131_072
+_FETCH_BYTES = 16 << 20
+_ANSWERS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One result of a search; ``score`` as Milvus counts it (``HIGHER_IS_CLOSER`` says which way)."""
+
+    id: str
+    sample_id: str
+    score: float
+
+
+def id_filter(ids: Sequence[str]) -> str:
+    """Answer the Milvus expression that selects these ids, whatever characters they hold."""
+    return f"pk in [{','.join(json.dumps(one, ensure_ascii=False) for one in ids)}]"
+
+
+class Milvus(Server):
+    """A connection to one database of one Milvus server. Its methods may be called from several threads."""
+
+    def upsert(
+        self, name: str, ids: Sequence[str], sample_ids: Sequence[str], vectors: NDArray[np.float32]
+    ) -> None:
+        """Write vectors, of shape (n, dim), so that each id is there once, whatever was there before.
+
+        Raises:
+            InvalidInput: the shapes do not fit, or a number is NaN or infinite.
+        """
+        import numpy as np
+
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        if array.ndim != 2 or not len(ids) == len(sample_ids) == len(array):
+            raise InvalidInput(f"{len(ids)} ids do not fit vectors of shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise InvalidInput("A vector holds NaN or infinite numbers", "Leave it out")
+        if not len(ids):
+            return
+        with milvus_link.translated(self.address, name):
+            milvus_upload.send(
+                self._client, name, ids, sample_ids, array, is_lite=self.is_lite, timeout=self._patience
+            )
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove these ids, however often each is there; unknown ones do not matter."""
+        with milvus_link.translated(self.address, name):
+            for start in range(0, len(ids), _PAGE):
+                self._client.delete(
+                    name, filter=id_filter(ids[start : start + _PAGE]), timeout=self._patience
+                )
+
+    def id_page(self, name: str, after: str | None) -> list[str]:
+        """Answer the next ids behind ``after``, ascending; empty at the end, and only there.
+
+        A page may hold fewer ids than there is room for before the end: duplicates use it up.
+        """
+        page = _LITE_PAGE if self.is_lite else _PAGE
+        # Milvus Lite sorts by pk only for iterators; on a server that flag would undo the strong consistency.
+        extra: dict[str, object] = {"iterator": "True"} if self.is_lite else {}
+        expression = "" if after is None else f"pk > {json.dumps(after, ensure_ascii=False)}"
+        rows = self._query(name, expression, ["pk"], limit=page, **extra)
+        return [row["pk"] for row in rows]
+
+    def ids(self, name: str) -> Iterator[list[str]]:
+        """Yield every id of a collection in ascending pages, seen with strong consistency."""
+        page = self.id_page(name, None)
+        while page:
+            yield page
+            page = self.id_page(name, max(page))
+
+    def vectors(self, name: str, ids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+        """Answer the vectors of these ids in their order, of shape (n, dim); missing ids are left out."""
+        import numpy as np
+
+        found: dict[str, NDArray[np.float32]] = {}
+        step = max(1, min(4_096, _FETCH_BYTES // (4 * max(1, self._dim(name)))))
+        for start in range(0, len(ids), step):
+            chunk = id_filter(ids[start : start + step])
+            for row in self._query(name, chunk, ["pk", "vector"], strict_float32=True):
+                found[row["pk"]] = np.asarray(row["vector"], dtype=np.float32)
+        kept = [one for one in ids if one in found]
+        if not kept:
+            return [], np.empty((0, self._dim(name)), dtype=np.float32)
+        return kept, np.stack([found[one] for one in kept])
+
+    def search(
+        self,
+        name: str,
+        vectors: NDArray[np.float32],
+        k: int,
+        *,
+        metric: Metric,
+        filter: str = "",
+        ef: int | None = None,
+    ) -> list[list[Neighbour]]:
+        """Answer the ``k`` nearest of each query vector, best first.
+
+        Args:
+            vectors: queries, of shape (n, dim).
+            k: 1 to 16,384.
+            filter: a Milvus expression, such as ``id_filter`` makes.
+            ef: how hard to look; None is enough for a recall of 0.99 with our index.
+
+        Raises:
+            InvalidInput: k is out of range, or the query's dimension is not the collection's.
+        """
+        import numpy as np
+
+        if not 1 <= k <= MAX_K:
+            raise InvalidInput(f"Milvus answers 1 to {MAX_K} results, not {k}")
+        queries = np.atleast_2d(np.ascontiguousarray(vectors, dtype=np.float32))
+        if queries.shape[1] != (dim := self._dim(name)):
+            raise InvalidInput(f"The query has {queries.shape[1]} numbers, the vectors of {name} have {dim}")
+        step = max(1, _ANSWERS // k)
+        found: list[list[Neighbour]] = []
+        for start in range(0, len(queries), step):
+            part = list(queries[start : start + step])
+            found += self._loaded(name, partial(self._search, name, part, k, metric, filter, ef))
+        return found
+
+    def _search(
+        self, name: str, queries: list[Any], k: int, metric: Metric, filter: str, ef: int | None
+    ) -> list[list[Neighbour]]:
+        index_type, params = self._index_of(name)
+        answers = self._client.search(
+            name,
+            queries,
+            filter=filter,
+            limit=k,
+            anns_field="vector",
+            output_fields=["sample_id"],
+            search_params={
+                "metric_type": MILVUS_METRIC[metric],
+                "params": search_params(index_type, k, ef, params),
+            },
+            timeout=self._patience,
+        )
+        return [
+            [
+                Neighbour(str(hit.id), str(hit["entity"].get("sample_id", "")), float(hit.distance))
+                for hit in hits
+            ]
+            for hits in answers
+        ]
+
+
+def _neighbour(hit: Any) -> Neighbour:
+    return Neighbour(str(hit.id), str(hit["entity"].get("sample_id", "")), float(hit.distance))
