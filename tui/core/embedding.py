@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -119,7 +119,7 @@ def _batches(
     size: int,
     workers: int | None,
     should_stop: ShouldStop,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     source = iter(items)
     first = list(itertools.islice(source, _PROCESSES_FROM)) if model.share == "processes" else []
     count = min(_processors(), _MOST_WORKERS) if workers is None else max(workers, 0)
@@ -234,7 +234,7 @@ class _Runner:
         import numpy as np
 
         self._worked = True
-        finite = np.isfinite(vectors).all(axis=1)
+        finite = np.isfinite(vectors.sum(axis=1, dtype=np.float64))
         bad = Unusable("the model's vector is not finite (a higher precision may help)")
         return [vector if good else bad for vector, good in zip(vectors, finite, strict=True)]
 

@@ -1,0 +1,105 @@
+"""Fetching a model's weights: with progress, continued after a break, never a half-written file in place."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import KitescopeError
+from tui.core.progress import OnEvent, Progress, ignore
+
+_TIMEOUT = 8.0
+_CHUNK = 1 << 20
+_REMEDY = (
+    "Check the network and try again, or put the file there yourself; kitescope-descriptor needs no download"
+)
+
+
+def fetch(url: str, target: Path, on_event: OnEvent = ignore) -> Path:
+    """Download ``url`` to ``target`` unless it is there, telling the bytes as `Progress` of phase ``model``.
+
+    What arrived before a break waits beside it as ``.partial`` and is continued by the next call.
+
+    Raises:
+        KitescopeError: no network, the server refuses, the disk is full, or the file is not the right one.
+    """
+    if target.exists():
+        return target
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        require_host(url)
+        _continue(url, partial, on_event)
+    except (OSError, EOFError) as error:
+        raise KitescopeError(f"Cannot download {url} to {target}: {_reason(error)}", _REMEDY) from error
+    expected = re.search(r"-([0-9a-f]{8,})\.\w+$", target.name)
+    if expected and not _sha256(partial).startswith(expected[1]):
+        partial.unlink()
+        raise KitescopeError(f"The download of {url} is damaged", "Try again")
+    partial.replace(target)
+    return target
+
+
+def require_host(url: str) -> None:
+    """Find out within seconds whether a name can be resolved; a resolver without network may take minutes.
+
+    Raises:
+        KitescopeError: it cannot.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or urllib.request.getproxies().get(parts.scheme):
+        return
+    answers: list[Any] = []
+
+    def look_up() -> None:
+        try:
+            answers.append(socket.getaddrinfo(parts.hostname, parts.port or parts.scheme))
+        except OSError as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT)
+    if not answers or isinstance(answers[0], OSError):
+        raise KitescopeError(f"{parts.hostname} cannot be reached", _REMEDY)
+
+
+def _continue(url: str, partial: Path, on_event: OnEvent) -> None:
+    done = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 (the zoo's own addresses)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # all of it was there already, or it belongs to another version
+            partial.unlink()
+            _continue(url, partial, on_event)
+            return
+        raise
+    with response, partial.open("ab" if response.status == 206 else "wb") as file:
+        done = done if response.status == 206 else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            on_event(Progress("model", done, total))
+        if total is not None and done < total:
+            raise EOFError("the connection broke; what arrived is kept")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(error.reason)
+    return str(error)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,211 @@
+"""Running a torch model on prepared pictures at the machine's speed, with the numbers stock FiftyOne gets.
+
+Workers do only what Pillow does and hand over bytes; scaling and normalising happen on the whole batch, on
+the device, with the same operations in the same order as torchvision's transforms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# Pixels in one forward pass. On a CPU a batch that leaves the cache is slower than its pictures one by one.
+_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 64 * 640 * 480}
+_BATCH = {"cpu": 32, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a picture becomes the model's input.
+
+    Args:
+        steps: on the Pillow image, in workers.
+        mean, std: of the channels, on the batch; None leaves values in [0, 1].
+        whole: instead of all that, one callable from a Pillow image to a tensor.
+    """
+
+    steps: tuple[Callable[[Image.Image], Image.Image], ...] = ()
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    whole: Callable[[Image.Image], Any] | None = None
+
+
+@dataclass
+class TorchEmbedder:
+    """A torch model as an `Embedder`.
+
+    Args:
+        forward: from a batch (n, 3, h, w) on the device to its vectors.
+        inputs: see there.
+        device, precision: where, and how exactly; ``auto`` is fp32.
+        prompt: from a text to its vector, for models that know text.
+    """
+
+    name: str
+    forward: Callable[[Any], Any]
+    inputs: Inputs
+    device: Any
+    precision: str = "fp32"
+    prompt: Callable[[str], Any] | None = None
+    input_size: tuple[int, int] | None = None
+    notice: str = ""
+    upright: bool = False
+    share: Literal["threads", "processes"] = "threads"
+    batch_size: int = field(init=False)
+    supports_prompts: bool = field(init=False)
+    dim: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_size = _BATCH.get(self.device.type, 16)
+        self.supports_prompts = self.prompt is not None
+        sample = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8))
+        self.dim = int(self.embed([self.prepare(sample)]).shape[1])
+
+    def prepare(self, image: Image.Image) -> Any:
+        """uint8 of shape ``(h, w, 3)``, or what the model's own transform makes."""
+        if self.inputs.whole is not None:
+            return self.inputs.whole(image)
+        for step in self.inputs.steps:
+            image = step(image)
+        return np.array(image, dtype=np.uint8)
+
+    def embed(self, batch: Sequence[Any]) -> NDArray[np.float32]:
+        """Embed prepared inputs of any sizes: float32 of shape ``(n, dim)``, in their order."""
+        rows: list[NDArray[np.float32] | None] = [None] * len(batch)
+        for places in self._passes(batch):
+            vectors = self._run([batch[place] for place in places])
+            for place, vector in zip(places, vectors, strict=True):
+                rows[place] = vector
+        return np.stack([row for row in rows if row is not None])
+
+    def embed_text(self, text: str) -> NDArray[np.float32]:
+        """Embed a prompt: float32 of shape ``(dim,)``.
+
+        Raises:
+            InvalidInput: the model knows no text.
+        """
+        if self.prompt is None:
+            from tui.core.models import no_prompts
+
+            raise no_prompts(self.name, text)
+        with torch.inference_mode(), self._autocast():
+            return to_rows(self.prompt(text)).reshape(-1)
+
+    def close(self) -> None:
+        """Give the model's memory back, the device's too."""
+        self.forward, self.prompt = _closed, None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _passes(self, batch: Sequence[Any]) -> Iterator[list[int]]:
+        """Places in the batch that go through the model together: of one size, and not too many pixels."""
+        sizes: dict[Any, list[int]] = defaultdict(list)
+        for place, value in enumerate(batch):
+            sizes[tuple(value.shape)].append(place)
+        for shape, places in sizes.items():
+            pixels = int(np.prod(shape)) // 3
+            most = max(1, _PIXELS.get(self.device.type, _PIXELS["cpu"]) // max(pixels, 1))
+            for start in range(0, len(places), most):
+                yield places[start : start + most]
+
+    def _run(self, values: Sequence[Any]) -> NDArray[np.float32]:
+        with torch.inference_mode(), self._autocast():
+            if self.inputs.whole is not None:
+                images = torch.stack([torch.as_tensor(value) for value in values]).to(self.device)
+            else:
+                images = self._images(np.stack(values))
+            return to_rows(self.forward(images))
+
+    def _images(self, pixels: NDArray[np.uint8]) -> Any:
+        images = torch.from_numpy(pixels)
+        if self.device.type == "cuda":
+            images = images.pin_memory().to(self.device, non_blocking=True)
+        # Height, width, channels in memory, seen as channels first: torch's channels_last, for nothing.
+        images = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        if self.inputs.mean is not None and self.inputs.std is not None:
+            mean, std = (
+                torch.tensor(values, device=images.device).view(1, -1, 1, 1)
+                for values in (self.inputs.mean, self.inputs.std)
+            )
+            images = images.sub_(mean).div_(std)
+        return images
+
+    def _autocast(self) -> Any:
+        if self.precision in _DTYPES:
+            return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
+        return contextlib.nullcontext()
+
+
+def to_rows(output: Any) -> NDArray[np.float32]:
+    """What a model returned as float32 of shape ``(n, dim)``.
+
+    Raises:
+        ValueError: it is not one vector for each picture.
+    """
+    if isinstance(output, torch.Tensor):
+        output = output.detach().float().cpu().numpy()
+    rows = np.asarray(output, dtype=np.float32)
+    rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+    if rows.ndim > 2 and rows[0].size != max(rows.shape[1:]):
+        raise ValueError(f"the model's output has the shape {rows.shape[1:]} for one picture, not a vector")
+    return rows.reshape(len(rows), -1)
+
+
+def split(transforms: Any) -> Inputs:
+    """Take torchvision's or FiftyOne's transforms apart where that changes no number; else keep them."""
+    from torchvision.transforms import CenterCrop, Normalize, Resize, ToTensor
+
+    steps = list(getattr(transforms, "transforms", ()))
+    names = ("ToPILImage", "MinResize", "MaxResize", "PatchSize")
+    cut = next((place for place, step in enumerate(steps) if isinstance(step, ToTensor)), -1)
+    pictures, rest = steps[:cut], steps[cut + 1 :]
+    known = all(isinstance(step, Resize | CenterCrop) or type(step).__name__ in names for step in pictures)
+    if cut < 0 or not known or len(rest) > 1 or not all(isinstance(step, Normalize) for step in rest):
+        return _split_preset(transforms)
+    mean, std = (tuple(rest[0].mean), tuple(rest[0].std)) if rest else (None, None)
+    return Inputs(tuple(pictures), mean, std)
+
+
+def _split_preset(transforms: Any) -> Inputs:
+    from torchvision.transforms import CenterCrop, Resize
+    from torchvision.transforms._presets import ImageClassification
+
+    if not isinstance(transforms, ImageClassification):
+        return Inputs(whole=transforms)
+    resize = Resize(transforms.resize_size, interpolation=transforms.interpolation)
+    crop = CenterCrop(transforms.crop_size)
+    return Inputs((resize, crop), tuple(transforms.mean), tuple(transforms.std))
+
+
+def optimised(module: Any, device: Any) -> Any:
+    """The module with batch norms folded into convolutions and channels-last weights.
+
+    Folding needs a module that can be traced, and a picture's proof that it says the same.
+    """
+    module = module.eval().to(device).to(memory_format=torch.channels_last)
+    try:
+        from torch.fx.experimental.optimization import fuse
+
+        fused = fuse(module).to(device).to(memory_format=torch.channels_last).eval()
+        probe = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
+        with torch.inference_mode():
+            before, after = (one(probe).flatten() for one in (module, fused))
+        alike = torch.nn.functional.cosine_similarity(before, after, dim=0).item()
+    except Exception:  # tracing fails in as many ways as there are models
+        return module
+    return fused if alike > 0.999999 else module
+
+
+def _closed(_images: Any) -> Any:
+    raise RuntimeError("the model was closed")
