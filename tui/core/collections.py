@@ -1,0 +1,122 @@
+"""The Milvus side of runs: every collection, who uses it, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui.core.errors import InvalidInput
+from tui.core.run_documents import all_runs
+from tui.core.schema import unknown
+
+if TYPE_CHECKING:
+    from tui.core.milvus import CollectionInfo
+    from tui.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRow:
+    """One collection.
+
+    Attributes:
+        vectors: None while it is not loaded. ``dim`` is 0 for a collection of another application.
+        owner: the first run that names it, as ``dataset/key``; None for an orphan, which may still belong
+            to another FiftyOne database on the same Milvus.
+        runs: all runs that name it: clones of a dataset share theirs.
+        made_for: the run a build of Kitescope made it for, as it says itself; it may be gone or renamed.
+    """
+
+    name: str
+    vectors: int | None
+    dim: int
+    index_type: str
+    metric: str | None
+    loaded: bool
+    owner: str | None
+    runs: tuple[str, ...] = ()
+    made_for: str | None = None
+
+
+def list_collections(ws: Workspace, *, orphans: bool = False) -> list[CollectionRow]:
+    """The collections of the Milvus database by name; with ``orphans`` only those that no run here names.
+
+    Raises:
+        EngineUnreachable: Milvus or FiftyOne's database does not answer.
+    """
+    users = _users(ws)
+    milvus = ws.milvus()
+    names = [name for name in milvus.collections() if not (orphans and name in users)]
+    return [_row(milvus.describe(name), users.get(name, ())) for name in names]
+
+
+def collection_row(ws: Workspace, name: str) -> CollectionRow:
+    """One collection.
+
+    Raises:
+        UnknownName: there is none of that name; near names are suggested.
+    """
+    return _row(_existing(ws, name), _users(ws).get(name, ()))
+
+
+def load(ws: Workspace, name: str) -> CollectionRow:
+    """Load a collection into Milvus' memory, where it can be searched."""
+    _existing(ws, name)
+    ws.milvus().load(name)
+    return collection_row(ws, name)
+
+
+def release(ws: Workspace, name: str) -> CollectionRow:
+    """Take a collection out of Milvus' memory; its data stay."""
+    _existing(ws, name)
+    ws.milvus().release(name)
+    return collection_row(ws, name)
+
+
+def drop(ws: Workspace, name: str) -> CollectionRow:
+    """Drop an orphan for good, and answer what it was.
+
+    Raises:
+        ReadOnly: the profile forbids it.
+        UnknownName: there is none of that name.
+        InvalidInput: runs use it; deleting or cleaning them up is what is meant then.
+    """
+    ws.require_writable(f"drop collection {name!r}")
+    row = collection_row(ws, name)
+    if row.runs:
+        raise InvalidInput(
+            f"Collection {name!r} belongs to {', '.join(row.runs)}",
+            "Delete or clean up these runs instead",
+        )
+    ws.milvus().drop(name)
+    return row
+
+
+def _users(ws: Workspace) -> dict[str, tuple[str, ...]]:
+    users: dict[str, list[str]] = {}
+    for document in all_runs(ws):
+        if document.collection:
+            users.setdefault(document.collection, []).append(f"{document.dataset}/{document.key}")
+    return {name: tuple(runs) for name, runs in users.items()}
+
+
+def _existing(ws: Workspace, name: str) -> CollectionInfo:
+    milvus = ws.milvus()
+    if not milvus.exists(name):
+        raise unknown("collection", name, milvus.collections())
+    return milvus.describe(name)
+
+
+def _row(info: CollectionInfo, runs: tuple[str, ...]) -> CollectionRow:
+    key = info.properties.get("kitescope.brain_key")
+    dataset = info.properties.get("kitescope.dataset")
+    return CollectionRow(
+        name=info.name,
+        vectors=info.vectors,
+        dim=info.dim,
+        index_type=info.index_type,
+        metric=info.metric,
+        loaded=info.loaded,
+        owner=runs[0] if runs else None,
+        runs=runs,
+        made_for=f"{dataset}/{key}" if key and dataset else None,
+    )

@@ -1,0 +1,180 @@
+"""The nearest of an index that are in a scope: never fewer than there are, and never by naming every id.
+
+Most often the index is asked for somewhat more than is wanted, and FiftyOne's database which of these are
+in the scope. Their share says how to go on: ask for more, or, when the scope is small, look at its items
+alone. If the scope lies far away from the query, its items are looked at in pieces, however many.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tui.core.index_types import HIGHER_IS_CLOSER, MAX_K, Metric
+from tui.core.rows import id_rows
+from tui.core.scopes import SampleInfo, hex_ids, infos
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tui.core.milvus import Milvus, Neighbour
+    from tui.core.selection import Selection
+    from tui.core.workspace import Workspace
+
+# Measured: asking for more and sieving wins where at least one in twenty is in the scope.
+_SHARE = 0.05
+_FIRST = 200
+# How many ids one piece of a scope has: an expression of 5,000 ids takes a server 30 ms.
+_PIECE = 5_000
+# Up to so many, fetching the vectors and comparing them here is as fast as the server, and exact.
+_FETCHED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """One result: ``score`` as Milvus counts it, and what the dataset says of the item."""
+
+    score: float
+    info: SampleInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to look: a collection, and what part of the dataset counts; ``whole`` if that is all of it."""
+
+    ws: Workspace
+    collection: str
+    metric: Metric
+    selection: Selection
+    whole: bool
+
+    @property
+    def milvus(self) -> Milvus:
+        """The server that holds the collection."""
+        return self.ws.milvus()
+
+
+def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
+    """The ``want`` items nearest to a vector of shape (dim,), best first; fewer only if there are fewer.
+
+    Vectors of items that are gone, or outside the scope, do not count.
+    """
+    size = min(MAX_K, want if target.whole else max(4 * want, _FIRST))
+    inside: dict[str, SampleInfo] = {}
+    asked: set[str] = set()
+    sieve = target.whole
+    while True:
+        answers = {answer.id: answer for answer in _ask(target, vector, size)}
+        fresh = [answer for id, answer in answers.items() if id not in asked]
+        asked |= answers.keys()
+        ids, samples = [answer.id for answer in fresh], [answer.sample_id for answer in fresh]
+        inside |= infos(target.ws, target.selection, ids, samples)
+        hits = [Near(answer.score, inside[id]) for id, answer in answers.items() if id in inside]
+        if len(hits) >= want:
+            return hits[:want]
+        if len(answers) < size and len(answers) >= target.milvus.count(target.collection):
+            return hits
+        share = len(hits) / max(len(asked), 1)
+        if not sieve and share < _SHARE:
+            few = _few(target)
+            if few is not None:
+                return _resolve(target, _among(target, vector, want, *few))
+            sieve = True
+        if size == MAX_K or len(answers) < size:
+            return _everywhere(target, vector, want)
+        size = min(MAX_K, max(2 * size, math.ceil(1.5 * want / share) if share else 8 * size))
+
+
+def farthest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
+    """The ``want`` items farthest from a vector, farthest first, by comparing all vectors here."""
+    best: list[tuple[float, str, str]] = []
+    sign = -1.0 if HIGHER_IS_CLOSER[target.metric] else 1.0
+    for ids, samples in _pieces(target):
+        scored = _scored(target, vector, ids, samples)
+        best = heapq.nlargest(want, [*best, *((sign * score, id, sample) for score, id, sample in scored)])
+    return _resolve(target, [(sign * score, id, sample) for score, id, sample in best])
+
+
+def scores(metric: Metric, vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of (n, dim) vectors against a query as Milvus counts them: for L2, the distance squared."""
+    if metric == "euclidean":
+        difference = vectors - query
+        return np.asarray(np.einsum("ij,ij->i", difference, difference), np.float32)
+    products = vectors @ query
+    if metric == "cosine":
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        products = products / np.where(lengths > 0, lengths, 1)
+    return np.asarray(products, np.float32)
+
+
+def _ask(target: Target, vector: NDArray[np.float32], size: int, filter: str = "") -> list[Neighbour]:
+    return target.milvus.search(
+        target.collection, vector[None, :], size, metric=target.metric, filter=filter
+    )[0]
+
+
+def _few(target: Target) -> tuple[list[str], list[str]] | None:
+    """The ids in scope, if they are few."""
+    ids, samples = next(id_rows(target.ws, target.selection, _PIECE + 1), (None, None))
+    if ids is None or samples is None:
+        return [], []
+    return None if len(ids) > _PIECE else (hex_ids(ids), hex_ids(samples))
+
+
+def _everywhere(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
+    """Look at every item in scope, in pieces."""
+    best: list[tuple[float, str, str]] = []
+    for ids, samples in _pieces(target):
+        best = _best(target, want, [*best, *_among(target, vector, want, ids, samples)])
+    return _resolve(target, best)
+
+
+def _pieces(target: Target) -> Iterable[tuple[list[str], list[str]]]:
+    for ids, samples in id_rows(target.ws, target.selection, _PIECE):
+        yield hex_ids(ids), hex_ids(samples)
+
+
+def _among(
+    target: Target, vector: NDArray[np.float32], want: int, ids: Sequence[str], samples: Sequence[str]
+) -> list[tuple[float, str, str]]:
+    """The nearest of some ids as (score, id, sample id), best first."""
+    if not ids:
+        return []
+    # Milvus Lite applies a filter after it has looked for neighbours, so that it misses most of them.
+    if len(ids) > _FETCHED and not target.milvus.is_lite:
+        from tui.core.milvus import id_filter
+
+        size = min(want, len(ids), MAX_K)
+        answers = _ask(target, vector, size, id_filter(ids))
+        if len(answers) == size:
+            return [(answer.score, answer.id, answer.sample_id) for answer in answers]
+    return _best(target, want, _scored(target, vector, ids, samples))
+
+
+def _scored(
+    target: Target, vector: NDArray[np.float32], ids: Sequence[str], samples: Sequence[str]
+) -> list[tuple[float, str, str]]:
+    sample_of = dict(zip(ids, samples, strict=True))
+    kept, vectors = target.milvus.vectors(target.collection, ids)
+    if not kept:
+        return []
+    found = scores(target.metric, vectors, vector).tolist()
+    return [(score, id, sample_of[id]) for score, id in zip(found, kept, strict=True)]
+
+
+def _best(
+    target: Target, want: int, scored: Iterable[tuple[float, str, str]]
+) -> list[tuple[float, str, str]]:
+    choose = heapq.nlargest if HIGHER_IS_CLOSER[target.metric] else heapq.nsmallest
+    return choose(want, scored, key=lambda row: row[0])
+
+
+def _resolve(target: Target, found: Sequence[tuple[float, str, str]]) -> list[Near]:
+    ids, samples = [id for _, id, _ in found], [sample for _, _, sample in found]
+    known = infos(target.ws, target.selection, ids, samples)
+    return [Near(score, known[id]) for score, id, _ in found if id in known]

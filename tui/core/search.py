@@ -1,0 +1,150 @@
+"""From a query to hits: their pictures, labels and scores."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric
+from tui.core.nearest import Near, Target, farthest, nearest
+from tui.core.query import Embed, Query, check, query_vector
+from tui.core.run_list import RunInfo, require_run
+from tui.core.selection import Scope, select
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tui.core.scopes import Box
+    from tui.core.workspace import Workspace
+
+__all__ = ["Embed", "Hit", "Query", "SearchResult", "search"]
+
+# What a hit's score is, for people.
+SCORES: dict[Metric, str] = {
+    "cosine": "cosine similarity",
+    "dotproduct": "inner product",
+    "euclidean": "squared distance",
+}
+# Least similar by distance has no shortcut in Milvus: every vector is fetched, 40 to 100 us each.
+_MOST_FETCHED = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. ``rank`` counts from 1 over all pages; ``box`` is relative (x, y, width, height)."""
+
+    rank: int
+    id: str
+    sample_id: str
+    score: float
+    filepath: str
+    label: str | None
+    tags: tuple[str, ...]
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A page of hits, best first, or with ``least`` worst first. ``score`` says what the scores are."""
+
+    brain_key: str
+    metric: str
+    score: str
+    higher_is_closer: bool
+    k: int
+    hits: tuple[Hit, ...]
+    elapsed_ms: float
+
+
+def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> SearchResult:
+    """Search an index.
+
+    Narrowed by view, tags or where, all that is there is found, at any size. Vectors of samples that are
+    gone are passed over. A sample that is searched for is among its own hits.
+
+    Args:
+        embed: how to embed a text or a picture; in this process unless given.
+
+    Raises:
+        UnknownName: no such dataset, run, view or field.
+        InvalidInput: the query cannot mean anything for this index.
+        KitescopeError: an id is not in the index, or the index has lost its collection.
+        EngineUnreachable: an engine does not answer.
+    """
+    started = time.perf_counter()
+    check(query)
+    run = _searchable(require_run(ws, query.dataset, query.brain_key))
+    metric = cast("Metric", run.metric)
+    scope = Scope(query.dataset, run.patches_field, query.view, query.tags, query.where)
+    selection = select(ws, scope, any_slice=True)
+    assert run.collection is not None
+    target = Target(ws, run.collection, metric, selection, scope.is_whole)
+    try:
+        vector = query_vector(ws, run, query, embed)
+        found = _find(target, vector, query)
+    except UnknownName as error:
+        raise _explained(ws, run, error) from error
+    page = found[query.offset : query.offset + query.k]
+    return SearchResult(
+        brain_key=run.brain_key,
+        metric=metric,
+        score=SCORES[metric],
+        higher_is_closer=HIGHER_IS_CLOSER[metric],
+        k=query.k,
+        hits=tuple(_hit(query.offset + i + 1, near) for i, near in enumerate(page)),
+        elapsed_ms=(time.perf_counter() - started) * 1000,
+    )
+
+
+def _find(target: Target, vector: NDArray[np.float32], query: Query) -> list[Near]:
+    want = query.offset + query.k
+    if not query.least:
+        return nearest(target, vector, want)
+    if target.metric == "euclidean":
+        _check_fetching(target)
+        return farthest(target, vector, want)
+    # The most similar to the opposite are the least similar.
+    return [replace(near, score=-near.score) for near in nearest(target, -vector, want)]
+
+
+def _check_fetching(target: Target) -> None:
+    vectors = target.milvus.count(target.collection)
+    if target.whole and vectors > _MOST_FETCHED:
+        raise InvalidInput(
+            f"The least similar by euclidean distance of {vectors:,} vectors would take minutes",
+            "Narrow the search to a view, or build an index with the metric cosine",
+        )
+
+
+def _searchable(run: RunInfo) -> RunInfo:
+    if not run.is_index:
+        raise InvalidInput(
+            f"Run {run.brain_key!r} is a {run.type} run by {run.method}, not an index in Milvus",
+            "See kitescope runs list --type similarity",
+        )
+    if run.collection is None:
+        raise KitescopeError(
+            f"The build of index {run.brain_key!r} did not get as far as a collection", "Build it again"
+        )
+    if run.metric not in METRICS:
+        raise InvalidInput(f"Index {run.brain_key!r} has an unknown metric, {run.metric!r}")
+    return run
+
+
+def _explained(ws: Workspace, run: RunInfo, error: UnknownName) -> KitescopeError:
+    """A collection that is gone is not the user's wrong input."""
+    assert run.collection is not None
+    if ws.milvus().exists(run.collection):
+        return error
+    return KitescopeError(
+        f"The collection of index {run.brain_key!r}, {run.collection!r}, does not exist any more",
+        f"Build it again: kitescope build {run.dataset} {run.brain_key} --overwrite",
+    )
+
+
+def _hit(rank: int, near: Near) -> Hit:
+    info = near.info
+    return Hit(rank, info.id, info.sample_id, near.score, info.filepath, info.label, info.tags, info.box)
