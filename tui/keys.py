@@ -60,6 +60,18 @@ FILTER = [
     _key("previous-match", "N", "previous_match", "Previous match"),
 ]
 
+FORM = [
+    _key("next-field", "down", "next_field", "Next field"),
+    _key("previous-field", "up", "previous_field", "Previous field"),
+]
+
+CHOICE = [
+    _key("choice-next", "l,right", "choose(1)", "Next option"),
+    _key("choice-previous", "h,left", "choose(-1)", "Previous option"),
+    _key("choice-open", "space", "open", "Options", tip="The next option, or all of them as a list"),
+    _key("choice-leave", "enter", "leave", "Done", tip="On to the next field"),
+]
+
 COMMON = [
     _key("refresh", "r", "refresh_data", "Refresh"),
     _key("copy", "y", "copy", "Copy", tip="Copy to the clipboard, also over SSH (OSC 52)"),
@@ -170,6 +182,7 @@ SEARCH = [
 GROUPS: Mapping[str, list[Binding]] = {
     "Everywhere": APP + COMMON,
     "Tables": TABLE + FILTER,
+    "Forms": FORM + CHOICE,
     "Connection": CONNECTION,
     "Datasets": DATASETS,
     "Build": BUILD,
