@@ -1,0 +1,251 @@
+"""From a picture file to the cells that show it. Nothing here touches a widget: it all runs in threads."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from tui.preferences import ImageProtocol
+from tui.widgets.protocols import renderables
+from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from rich.console import Console
+
+Box = tuple[float, float, float, float]
+
+# One size of thumbnail serves every zoom level, so that zooming decodes nothing again.
+_SMALL, _LARGE = (256, 256), (1024, 1024)
+# Chunks of one kitty picture must not be mixed with those of another.
+_kitty = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to draw: a file, the box of a patch in it, and the words that stand for it without pictures.
+
+    With ``whole`` a patch is drawn as the whole picture with its box on it.
+    """
+
+    path: str
+    box: Box | None = None
+    label: str = ""
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The colours around a picture, as ``#rrggbb``."""
+
+    background: str = "#000000"
+    text: str = "#909090"
+    error: str = "#d06060"
+
+
+@dataclass(frozen=True, slots=True)
+class Sixels:
+    """Sixel data and where it goes inside a drawing, in cells."""
+
+    x: int
+    y: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture as ``height`` strips of ``width`` cells each; ``reason`` says why there is none.
+
+    ``release`` frees what the terminal keeps for it.
+    """
+
+    lines: tuple[Strip, ...]
+    reason: str = ""
+    sixels: Sixels | None = None
+    release: Callable[[], None] | None = None
+
+
+def draw(
+    subject: Subject,
+    size: tuple[int, int],
+    protocol: ImageProtocol,
+    look: Look,
+    console: Console | None = None,
+) -> Drawing:
+    """Draw a picture into ``size`` cells, keeping its proportions; never raises for a bad file.
+
+    Args:
+        console: the app's; the escape codes of half cells are then made here, not by the event loop.
+    """
+    if protocol == "none":
+        return words(subject.label or Path(subject.path).name, size, look)
+    from tui.core.images import UnreadableImage
+    from tui.core.thumbnails import thumbnail
+
+    enough = _SMALL if size[0] <= 40 else _LARGE
+    try:
+        picture = thumbnail(
+            subject.path, enough, box=subject.box, draw_box=subject.whole and subject.box is not None
+        )
+    except UnreadableImage as error:
+        return words(error.reason, size, look, wrong=True)
+    return render(picture, size, protocol, look, console)
+
+
+def render(
+    picture: Image.Image,
+    size: tuple[int, int],
+    protocol: ImageProtocol,
+    look: Look,
+    console: Console | None = None,
+) -> Drawing:
+    """Turn an RGB picture into ``size`` cells, centred."""
+    if protocol == "kitty":
+        return _kitty_drawing(picture, size, look)
+    if protocol == "sixel":
+        return _sixel_drawing(picture, size, look)
+    return half_cells(picture, size, look, console)
+
+
+def words(text: str, size: tuple[int, int], look: Look, *, wrong: bool = False) -> Drawing:
+    """Text in the middle of the cells: a label instead of a picture, or why there is none."""
+    width, height = size
+    ground = Style.parse(f"{look.error if wrong else look.text} on {look.background}")
+    wrapped = textwrap.wrap(plain(text), max(width - 2, 1))[:height] if width > 2 else []
+    above = (height - len(wrapped)) // 2
+    rows = [""] * above + wrapped + [""] * (height - above - len(wrapped))
+    lines = tuple(Strip([Segment(_centred(row, width), ground)], width) for row in rows)
+    return Drawing(lines, reason=text if wrong else "")
+
+
+def _centred(text: str, width: int) -> str:
+    free = max(width - cell_len(text), 0)
+    return set_cell_size(" " * (free // 2) + text, width)
+
+
+def half_cells(
+    picture: Image.Image, size: tuple[int, int], look: Look, console: Console | None = None
+) -> Drawing:
+    """Two pixels a cell: the lower one is the block's colour, the upper one the background."""
+    from PIL import Image
+    from rich_pixels import HalfcellRenderer
+
+    width, height = size
+    canvas = Image.new("RGB", (width, 2 * height), look.background)
+    fitted = _fit(picture, canvas.size)
+    canvas.paste(fitted, ((width - fitted.width) // 2, (canvas.height - fitted.height) // 2))
+    strips = [Strip(_runs(line), width) for line in _rows(HalfcellRenderer().render(canvas, None))]
+    if console is not None:
+        for strip in strips:
+            strip.render(console)
+    return Drawing(tuple(strips))
+
+
+def _fit(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
+    """Scale to the largest size that fits: hard pixels when a tiny picture grows, smooth when it shrinks."""
+    from PIL import Image
+
+    scale = min(room[0] / picture.width, room[1] / picture.height)
+    wanted = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if wanted == picture.size:
+        return picture
+    if scale > 1:
+        how = Image.Resampling.NEAREST if max(picture.size) <= 32 else Image.Resampling.BICUBIC
+        return picture.resize(wanted, how)
+    return picture.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _rows(segments: Iterable[Segment]) -> Iterable[list[Segment]]:
+    row: list[Segment] = []
+    for segment in segments:
+        if segment.text == "\n":
+            yield row
+            row = []
+        else:
+            row.append(segment)
+
+
+def _runs(segments: list[Segment]) -> list[Segment]:
+    """Join neighbours of one colour: flat pictures become a fraction of the bytes on the wire."""
+    joined: list[Segment] = []
+    for segment in segments:
+        style = segment.style
+        flat = style is not None and style.color == style.bgcolor
+        text = " " if flat else segment.text
+        if joined and joined[-1].style == style:
+            joined[-1] = Segment(joined[-1].text + text, style)
+        else:
+            joined.append(Segment(text, style))
+    return joined
+
+
+def _kitty_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> Drawing:
+    """Send the picture once; from then on it is text, placeholders that scroll like any other."""
+    image = renderables().TGPImage(picture, "auto", "auto")
+    with _kitty:
+        rows = [list(row) for row in _rows(_split(image, size))]
+
+    def release() -> None:
+        with _kitty:
+            image.cleanup()
+
+    return Drawing(_centre(rows, size, look), release=release)
+
+
+def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> Drawing:
+    """Blank cells to write, and the data to paint over them."""
+    image = renderables().SixelImage(picture, "auto", "auto")
+    segments = list(_split(image, size))
+    data = next(segment.text for segment in segments if segment.text.startswith("\x1bP"))
+    blanks = [row for row in _rows(segment for segment in segments if not segment.control) if row]
+    shown = (cell_len(blanks[0][0].text), len(blanks)) if blanks else (0, 0)
+    ground = Style.parse(f"on {look.background}")
+    lines = tuple(Strip([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1]))
+    place = ((size[0] - shown[0]) // 2, (size[1] - shown[1]) // 2)
+    return Drawing(lines, sixels=Sixels(*place, data))
+
+
+def _split(image: Any, size: tuple[int, int]) -> Iterable[Segment]:
+    """What a renderable yields, with line ends as segments of their own."""
+    from rich.console import Console
+
+    console = Console(width=size[0], height=size[1], force_terminal=True, color_system="truecolor")
+    options = console.options.update(max_width=size[0], height=size[1])
+    for segment in image.__rich_console__(console, options.update_dimensions(*size)):
+        if segment.text.endswith("\n") and segment.text != "\n":
+            yield Segment(segment.text[:-1], segment.style)
+            yield Segment("\n")
+        else:
+            yield segment
+
+
+def _centre(rows: list[list[Segment]], size: tuple[int, int], look: Look) -> tuple[Strip, ...]:
+    width, height = size
+    ground = Style.parse(f"on {look.background}")
+    shown = rows[:height]
+    above = (height - len(shown)) // 2
+    lines = []
+    for y in range(height):
+        inside = shown[y - above] if 0 <= y - above < len(shown) else []
+        used = sum(_cells(segment) for segment in inside)
+        left = (width - used) // 2
+        styled = [
+            Segment(segment.text, ground + segment.style if segment.style else ground) for segment in inside
+        ]
+        pads = Segment(" " * left, ground), Segment(" " * (width - used - left), ground)
+        lines.append(Strip([pads[0], *styled, pads[1]], width))
+    return tuple(lines)
+
+
+def _cells(segment: Segment) -> int:
+    # A placeholder is one private-use character and three combining marks.
+    return segment.text.count("\U0010eeee") or cell_len(segment.text)

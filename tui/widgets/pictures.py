@@ -1,0 +1,236 @@
+"""Pictures in the terminal: one large one, or a row of small ones. ``grid`` shows many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from rich.segment import ControlType, Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.preferences import ImageProtocol
+from tui.widgets.drawing import Box, Drawing, Look, Sixels, Subject
+from tui.widgets.painter import Painter
+from tui.widgets.protocols import detect_protocol
+
+if TYPE_CHECKING:
+    from tui.app import Kitescope
+
+__all__ = ["Picture", "PictureWidget", "Subject", "ThumbnailStrip", "detect_protocol"]
+
+_NO_STYLE = Style()
+_CONTROL = ((ControlType.CURSOR_FORWARD, 0),)
+
+
+class PictureWidget(Widget):
+    """A widget that draws pictures itself, line by line, in the app's image protocol.
+
+    Subclasses say what is to be seen (``subjects``, ``picture_size``, ``render_line``) and where sixels
+    go (``sixels``); they are refreshed when a picture arrives and told when everything has to be drawn anew.
+    """
+
+    ALLOW_SELECT = False
+
+    class Drawn(Message):
+        """Pictures that were missing are there now."""
+
+        bubble = False
+
+        def can_replace(self, message: Message) -> bool:
+            """A hundred pictures make one refresh."""
+            return isinstance(message, PictureWidget.Drawn)
+
+    def on_mount(self) -> None:
+        """Start drawing, in the way the app says."""
+        self._painter = Painter(self.app.console, self._tell_drawn)
+        self.watch(self.app, "image_protocol", self._restyle, init=False)
+        self.watch(self.app, "theme", self._restyle, init=False)
+        self._restyle()
+
+    def _tell_drawn(self) -> None:
+        self.post_message(self.Drawn())
+
+    def on_unmount(self) -> None:
+        """Stop drawing."""
+        self._painter.close()
+
+    @property
+    def protocol(self) -> ImageProtocol:
+        """How pictures are drawn now."""
+        return cast("Kitescope", self.app).image_protocol
+
+    def _restyle(self) -> None:
+        ground = self.background_colors[1].rgb
+        text = self.background_colors[1].blend(self.styles.color, 0.6).rgb
+        variables = self.app.theme_variables
+        look = Look(
+            "#{:02x}{:02x}{:02x}".format(*ground),
+            "#{:02x}{:02x}{:02x}".format(*text),
+            variables.get("error", "#d06060")[:7],
+        )
+        self._painter.set_style(self.protocol, look)
+        self.draw_again()
+
+    def on_picture_widget_drawn(self) -> None:
+        """Show what arrived."""
+        self.pictures_arrived()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Other sizes are other drawings."""
+        self.draw_again()
+
+    def on_show(self) -> None:
+        """A parent's colours may have changed while this was hidden."""
+        self._restyle()
+
+    def pictures_arrived(self) -> None:
+        """Some pictures are there that were missing."""
+        self.refresh()
+
+    def draw_again(self) -> None:
+        """Ask for every visible picture, because what is visible or how it is drawn changed."""
+        self._painter.want(self.subjects(), self.picture_size)
+        self.refresh()
+
+    def forget(self) -> None:
+        """Read every file again."""
+        self._painter.clear()
+        self.draw_again()
+
+    def drawing(self, subject: Subject) -> Drawing | None:
+        """The picture at the current size; None while it is being made."""
+        return self._painter.get(subject, self.picture_size)
+
+    # What a subclass says
+
+    def subjects(self) -> Sequence[Subject]:
+        """What is visible now, the most wanted first."""
+        return ()
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of each picture, in cells."""
+        return self.size.width, self.size.height
+
+    def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
+        """Where pictures stand among some lines of the widget: x, y of the picture, and its data."""
+        return ()
+
+    # Sixels are painted over the cells
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw some lines; where pictures are sixels, their data follow the last of them."""
+        strips = super().render_lines(crop)
+        if self.protocol != "sixel" or not strips or not self.screen.is_active:
+            return strips
+        if crop.width < self.size.width:
+            # Part of a line was written over: only whole pictures can be painted again.
+            self.call_later(self.refresh)
+            return strips
+        region = self.content_region
+        painted = [
+            Segment(
+                f"\x1b7\x1b[{region.y + y + sixels.y + 1};{region.x + x + sixels.x + 1}H{sixels.data}\x1b8",
+                _NO_STYLE,
+                _CONTROL,
+            )
+            for x, y, sixels in self.sixels(crop.line_range)
+        ]
+        last = strips[-1]
+        strips[-1] = Strip([*last, *painted], last.cell_length)
+        return strips
+
+
+class Picture(PictureWidget):
+    """One picture, as large as the widget."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.subject: Subject | None = None
+
+    def show(self, path: str | None, box: Box | None = None, *, label: str = "", whole: bool = False) -> None:
+        """Show a file, or nothing.
+
+        Args:
+            box: cut out this box, relative ``(x, y, width, height)``.
+            label: stands for the picture where pictures are off.
+            whole: draw the box on the whole picture instead of cutting it out.
+        """
+        subject = None if path is None else Subject(path, box, label, whole)
+        if subject != self.subject:
+            self.subject = subject
+            if self.is_mounted:
+                self.draw_again()
+
+    def subjects(self) -> Sequence[Subject]:
+        """The one."""
+        return (self.subject,) if self.subject and self.size.area else ()
+
+    def render_line(self, y: int) -> Strip:
+        """A line of the picture, or of nothing while it is being made."""
+        drawing = self.drawing(self.subject) if self.subject else None
+        if drawing is None or y >= len(drawing.lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        return drawing.lines[y]
+
+    def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
+        """The picture, whichever lines are drawn."""
+        drawing = self.drawing(self.subject) if self.subject else None
+        if drawing and drawing.sixels:
+            yield 0, 0, drawing.sixels
+
+
+class ThumbnailStrip(PictureWidget):
+    """A row of small pictures: as many as fit, square to the eye."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._items: tuple[Subject, ...] = ()
+
+    def show(self, items: Sequence[tuple[str, Box | None]]) -> None:
+        """Show these ``(path, box)``, from the left."""
+        subjects = tuple(Subject(path, box) for path, box in items)
+        if subjects != self._items:
+            self._items = subjects
+            if self.is_mounted:
+                self.draw_again()
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Two columns for each line look square."""
+        return 2 * self.size.height, self.size.height
+
+    @property
+    def room(self) -> int:
+        """How many pictures fit, one column between two."""
+        width = self.picture_size[0]
+        return (self.size.width + 1) // (width + 1) if width else 0
+
+    def subjects(self) -> Sequence[Subject]:
+        """Those that fit."""
+        return self._items[: self.room]
+
+    def render_line(self, y: int) -> Strip:
+        """A line of all pictures."""
+        blank = Strip.blank(self.picture_size[0], self.rich_style)
+        gap = Strip.blank(1, self.rich_style)
+        parts: list[Strip] = []
+        for subject in self.subjects():
+            drawing = self.drawing(subject)
+            parts += [drawing.lines[y] if drawing and y < len(drawing.lines) else blank, gap]
+        used = sum(part.cell_length for part in parts)
+        return Strip.join([*parts, Strip.blank(max(self.size.width - used, 0), self.rich_style)]).crop(
+            0, self.size.width
+        )
+
+    def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
+        """Every picture of the row."""
+        for column, subject in enumerate(self.subjects()):
+            drawing = self.drawing(subject)
+            if drawing and drawing.sixels:
+                yield column * (self.picture_size[0] + 1), 0, drawing.sixels
