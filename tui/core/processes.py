@@ -1,0 +1,105 @@
+"""Looking at processes of this user and ending them, by pid and never by name."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import psutil
+
+
+def mine() -> Iterator[psutil.Process]:
+    """Every living process of this user whose command line can be read."""
+    uid = os.geteuid()
+    for process in psutil.process_iter(["uids", "cmdline", "status"]):
+        info = process.info
+        if (
+            info["cmdline"]
+            and info["uids"]
+            and info["uids"].effective == uid
+            and info["status"] != psutil.STATUS_ZOMBIE
+        ):
+            yield process
+
+
+def option(command: list[str], name: str) -> str | None:
+    """The word after ``name`` in a command line."""
+    try:
+        return command[command.index(name) + 1]
+    except (ValueError, IndexError):
+        return None
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def suspended(process: psutil.Process) -> bool:
+    """Whether somebody stopped it with a signal (or a debugger)."""
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
+def listening_port(process: psutil.Process) -> int | None:
+    """The first TCP port it listens on."""
+    try:
+        for connection in process.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                return int(connection.laddr.port)
+    except psutil.Error:
+        return None
+    return None
+
+
+def clients_of(port: int) -> set[int]:
+    """The pids of this user's processes that are connected to a loopback port now."""
+    uid, pids = os.geteuid(), set()
+    for process in psutil.process_iter(["uids"]):
+        if not process.info["uids"] or process.info["uids"].effective != uid:
+            continue
+        try:
+            connections = process.net_connections(kind="tcp")
+        except psutil.Error:
+            continue
+        if any(c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections):
+            pids.add(process.pid)
+    return pids
+
+
+def end(process: psutil.Process, patience: float) -> None:
+    """SIGTERM, ``patience`` seconds, SIGKILL. It is gone afterwards, or was not ours to end."""
+    try:
+        if suspended(process):
+            process.resume()
+        process.terminate()
+        process.wait(patience)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+    except psutil.NoSuchProcess:
+        return
+
+
+def can_bind(port: int) -> bool:
+    """Whether nobody listens on this loopback port."""
+    with closing(socket.socket()) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

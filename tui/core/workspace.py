@@ -1,0 +1,131 @@
+"""Both engines that a face or a job works with, opened on first use and closed together."""
+
+from __future__ import annotations
+
+import threading
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from tui.core.errors import EngineUnreachable, ReadOnly
+
+if TYPE_CHECKING:
+    from tui.core.milvus import Milvus
+    from tui.core.settings import Settings
+
+
+class Workspace:
+    """Milvus and FiftyOne as the settings say. Thread-safe; nothing is contacted before it is asked for.
+
+    Call ``milvus()``, ``fiftyone()`` and ``database()`` anew for each piece of work instead of keeping what
+    they answer: they notice an embedded engine that was killed and bring it back.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._milvus: Milvus | None = None
+        self._milvus_uri = ""
+        self._client: Any = None
+        self._closed = False
+
+    def milvus(self) -> Milvus:
+        """The connection to Milvus; the embedded server is started when no URI is set anywhere.
+
+        Raises:
+            EngineUnreachable: it does not answer within ``settings.timeout``.
+            AuthenticationFailed: it refuses the credentials.
+            InvalidInput: the settings cannot mean a server.
+        """
+        from tui.core.milvus import Milvus
+
+        with self._lock:
+            self._require_open()
+            kwargs = self.settings.milvus_kwargs()
+            if self.settings.embedded_milvus:
+                from tui.core.embedded import ensure_milvus
+
+                kwargs = {"uri": ensure_milvus(self.settings.timeout)}
+            uri = str(kwargs["uri"])
+            if self._milvus is not None and uri != self._milvus_uri:
+                self._milvus.close()
+                self._milvus = None
+            if self._milvus is None:
+                self._milvus = Milvus.connect(kwargs, self.settings.timeout)
+                self._milvus_uri = uri
+            return self._milvus
+
+    def fiftyone(self) -> ModuleType:
+        """FiftyOne, imported without a word and connected to its database.
+
+        Raises:
+            EngineUnreachable: the database does not answer, within ``settings.timeout``.
+            AuthenticationFailed: it refuses the credentials.
+            InvalidInput: its URI cannot mean a server.
+        """
+        from tui.core import fiftyone_link
+
+        self._require_open()
+        return fiftyone_link.connect(self.settings)
+
+    def database(self) -> Any:
+        """FiftyOne's database (``pymongo.database.Database``); with a URI it is reached without FiftyOne.
+
+        Raises:
+            EngineUnreachable, AuthenticationFailed, InvalidInput: as ``fiftyone``.
+        """
+        self._require_open()
+        if self.settings.embedded_database:
+            from tui.core import fiftyone_link
+
+            return fiftyone_link.client_of_service(self.settings)[self.settings.database_name]
+        with self._lock:
+            if self._client is None:
+                self._client = self._open_client()
+            return self._client[self.settings.database_name]
+
+    def require_writable(self, what: str) -> None:
+        """Refuse a change when the settings forbid changes.
+
+        Args:
+            what: the change, as in "delete the run digits".
+
+        Raises:
+            ReadOnly: they do.
+        """
+        if self.settings.readonly:
+            profile = f"profile {self.settings.profile}" if self.settings.profile else "--readonly"
+            raise ReadOnly(
+                f"Cannot {what}: {profile} allows no changes", "Use another profile or leave out --readonly"
+            )
+
+    def close(self) -> None:
+        """Close both connections; FiftyOne's own stays, because this process may have other workspaces."""
+        with self._lock:
+            self._closed = True
+            if self._milvus is not None:
+                self._milvus.close()
+                self._milvus = None
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineUnreachable("This connection has been closed", "Connect again")
+
+    def _open_client(self) -> Any:
+        import pymongo
+
+        from tui.core import database
+
+        uri = str(self.settings.database_uri.value)
+        database.probe(uri, self.settings.database_name, self.settings.timeout)
+        return pymongo.MongoClient(database.with_timeouts(uri, self.settings.timeout), appname="kitescope")
