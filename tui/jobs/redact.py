@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import io
 from typing import IO, TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from tui.core.masking import MASK, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tui.core.settings import Settings
 
-MASK = "***"
-
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every text of these settings that must not be written anywhere, longest first."""
-    from tui.core.settings import SECRETS
-
     found: set[str] = set()
     for name, value in settings.milvus.items():
         if not isinstance(value.value, str) or not value.value:
@@ -64,9 +62,6 @@ class RedactingStream(io.TextIOBase):
 
 
 def _in_uri(uri: str) -> set[str]:
-    try:
-        password = urlsplit(uri).password
-    except ValueError:
-        # A URI that cannot be parsed cannot be masked by part, so all of it is secret.
-        return {uri}
-    return {password, unquote(password)} if password else set()
+    # Up to the last "@", because people forget to escape their passwords.
+    password = uri.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    return {password, unquote(password)}

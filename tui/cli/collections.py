@@ -1,0 +1,114 @@
+"""``collections``: the Milvus side."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.cli.session import Session, command, json_option, yes_option
+
+if TYPE_CHECKING:
+    from tui.core.collections import CollectionRow
+
+
+@click.group()
+def collections() -> None:
+    """Milvus collections: list, info, load, release, drop."""
+
+
+@collections.command("list")
+@click.option("--orphans", is_flag=True, help="Only those that no run of this FiftyOne database names.")
+@json_option
+@command
+def list_(session: Session, orphans: bool, as_json: bool) -> None:
+    """List the collections and the runs they belong to."""
+    from tui.core.collections import list_collections
+
+    found = list_collections(session.workspace(), orphans=orphans)
+    if as_json:
+        session.out.json(found)
+        return
+    session.out.table(
+        ("name", "vectors", "dim", "index", "metric", "loaded", "owner"),
+        [(c.name, c.vectors, c.dim, c.index_type, c.metric, c.loaded, c.owner) for c in found],
+        empty="There is no orphan." if orphans else "Milvus has no collection.",
+    )
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@command
+def info(session: Session, name: str, as_json: bool) -> None:
+    """Show what Milvus knows about a collection."""
+    from tui.core.collections import collection_row
+
+    ws = session.workspace()
+    row = collection_row(ws, name)
+    described = ws.milvus().describe(name)
+    facts = {field.name: getattr(described, field.name) for field in dataclasses.fields(described)}
+    facts |= {"owner": row.owner, "runs": row.runs, "made_for": row.made_for}
+    if as_json:
+        session.out.json(facts)
+    else:
+        session.out.facts((key, _text(value)) for key, value in facts.items())
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@command
+def load(session: Session, name: str, as_json: bool) -> None:
+    """Load a collection into Milvus' memory, where it can be searched."""
+    from tui.core import collections as core
+
+    _tell(session, core.load(session.workspace(), name), "loaded", as_json)
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@command
+def release(session: Session, name: str, as_json: bool) -> None:
+    """Take a collection out of Milvus' memory; its data stay."""
+    from tui.core import collections as core
+
+    _tell(session, core.release(session.workspace(), name), "released", as_json)
+
+
+@collections.command()
+@click.argument("name")
+@yes_option
+@json_option
+@command
+def drop(session: Session, name: str, yes: bool, as_json: bool) -> None:
+    """Drop a collection that no run uses, for good."""
+    from tui.core import collections as core
+
+    ws = session.workspace()
+    ws.require_writable(f"drop collection {name!r}")
+    row = core.collection_row(ws, name)
+    count = "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
+    session.agree(f"Drop collection {name!r} with {count} vectors?", yes=yes)
+    dropped = core.drop(ws, name)
+    if as_json:
+        session.out.json({"dropped": dropped.name, "vectors": dropped.vectors})
+    else:
+        session.out.text(f"dropped {dropped.name}")
+
+
+def _tell(session: Session, row: CollectionRow, verb: str, as_json: bool) -> None:
+    if as_json:
+        session.out.json(row)
+    else:
+        session.out.text(f"{verb} {row.name}")
+
+
+def _text(value: object) -> object:
+    if hasattr(value, "items"):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items()) or None
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or None
+    return value

@@ -1,0 +1,110 @@
+"""``search``: query in, hits out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.cli.session import Session, command, json_option
+
+if TYPE_CHECKING:
+    from tui.core.search import SearchResult
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True)
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("key")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Like this item; several are averaged.")
+@click.option("--text", metavar="TEXT", help="Like this description (models that take prompts).")
+@click.option("--image", type=_FILE, metavar="FILE", help="Like this picture.")
+@click.option("--vector", type=_FILE, metavar="FILE.npy", help="Like this vector.")
+@click.option("--not-id", "not_ids", multiple=True, metavar="ID", help="Away from this item.")
+@click.option(
+    "-k", "k", type=click.IntRange(min=1), default=25, show_default=True, metavar="N", help="How many."
+)
+@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.")
+@click.option("--least", is_flag=True, help="The least similar instead.")
+@click.option("--view", metavar="SAVED", help="Only in this saved view.")
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
+@click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Only where a field has this value.")
+@click.option("--preview", is_flag=True, help="Draw the pictures in the terminal.")
+@click.option("--columns", type=click.IntRange(1, 50), metavar="N", help="Pictures per row of --preview.")
+@json_option
+@command
+def search(
+    session: Session,
+    dataset: str,
+    key: str,
+    ids: tuple[str, ...],
+    text: str | None,
+    image: Path | None,
+    vector: Path | None,
+    not_ids: tuple[str, ...],
+    k: int,
+    offset: int,
+    least: bool,
+    view: str | None,
+    tags: tuple[str, ...],
+    where: tuple[str, ...],
+    preview: bool,
+    columns: int | None,
+    as_json: bool,
+) -> None:
+    """Find what is similar in the index KEY of DATASET."""
+    if preview and as_json:
+        raise click.UsageError("--preview draws and --json does not: choose one")
+    if columns is not None and not preview:
+        raise click.UsageError("--columns is about --preview, which is missing")
+    conditions = tuple(_condition(pair) for pair in where)
+    from tui.core.query import Query
+    from tui.core.search import search as find
+
+    query = Query(
+        dataset,
+        key,
+        ids=ids,
+        not_ids=not_ids,
+        text=text,
+        image=str(image) if image else None,
+        vector=str(vector) if vector else None,
+        k=k,
+        offset=offset,
+        least=least,
+        view=view,
+        tags=tags,
+        where=conditions,
+    )
+    result = find(session.workspace(), query)
+    if as_json:
+        session.out.json(result)
+    elif preview:
+        from tui.cli.preview import draw
+
+        _tell(session, result)
+        draw(session.out, result, columns)
+    else:
+        _tell(session, result)
+        session.out.table(
+            ("rank", "id", "score", "label", "tags", "file"),
+            [
+                (str(hit.rank), hit.id, f"{hit.score:.4f}", hit.label, ", ".join(hit.tags), hit.filepath)
+                for hit in result.hits
+            ],
+            empty="Nothing was found.",
+        )
+
+
+def _condition(pair: str) -> tuple[str, str]:
+    field, equals, value = pair.partition("=")
+    if not (field and equals):
+        raise click.UsageError(f"--where {pair!r} is not FIELD=VALUE")
+    return field, value
+
+
+def _tell(session: Session, result: SearchResult) -> None:
+    direction = "higher is closer" if result.higher_is_closer else "lower is closer"
+    session.out.say(f"{len(result.hits)} hits by {result.score} ({direction}) in {result.elapsed_ms:.0f} ms.")

@@ -1,0 +1,101 @@
+"""``doctor``, ``info`` and ``stop``: this machine, and what Kitescope runs on it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+import click
+
+from tui import __version__, paths
+from tui.cli.session import Session, command, json_option
+
+_PACKAGES = ("fiftyone", "fiftyone-brain", "pymilvus", "milvus-lite", "torch", "torchvision", "textual")
+
+
+@click.command(short_help="Check this machine, with a remedy for what is wrong.")
+@json_option
+@command
+def doctor(session: Session, as_json: bool) -> int:
+    """Check what the main job needs on this machine, with a remedy for what is wrong."""
+    from tui.core.doctor import checks
+
+    found = []
+    for check in checks(session.settings()):
+        found.append(check)
+        if not as_json:
+            mark = "✓" if check.ok else ("✗" if check.required else "!")
+            remedy = f" → {check.remedy}" if check.remedy and not check.ok else ""
+            session.out.text(f"{mark} {check.name}: {check.detail}{remedy}")
+    ok = all(check.ok for check in found if check.required)
+    if as_json:
+        listed = [
+            {
+                "name": check.name,
+                "ok": check.ok,
+                "detail": check.detail,
+                "remedy": check.remedy,
+                "required": check.required,
+            }
+            for check in found
+        ]
+        session.out.json({"ok": ok, "checks": listed})
+    elif not ok:
+        session.out.say("Something that the main job needs is missing: see the lines with ✗.")
+    return 0 if ok else 1
+
+
+@click.command(short_help="Versions, and where files are.")
+@json_option
+@command
+def info(session: Session, as_json: bool) -> None:
+    """Show versions, and where config, data, cache, state and logs are."""
+    from tui.core import embedded, profiles
+
+    places = {
+        "config": paths.config_dir(),
+        "profiles": profiles.path(),
+        "data": paths.data_dir(),
+        "cache": paths.cache_dir(),
+        "state": paths.state_dir(),
+        "jobs": paths.state_dir() / "jobs.db",
+        "logs": paths.log_file(),
+    }
+    versions = {"kitescope": __version__, "python": platform.python_version()}
+    versions |= {name: _version(name) for name in _PACKAGES}
+    engines = embedded.status()
+    if as_json:
+        session.out.json(
+            {"versions": versions, "paths": places, "executable": sys.executable, "engines": engines}
+        )
+        return
+    session.out.facts(versions.items())
+    session.out.text("")
+    session.out.facts(places.items())
+    session.out.text("")
+    session.out.facts([("engines", "; ".join(str(engine) for engine in engines) or "none is running")])
+
+
+@click.command(short_help="Stop the embedded engines.")
+@json_option
+@command
+def stop(session: Session, as_json: bool) -> None:
+    """Stop the embedded engines; jobs that use them fail, so look at 'jobs list' first."""
+    from tui.core import embedded
+
+    stopped = embedded.stop()
+    if as_json:
+        session.out.json({"stopped": stopped})
+        return
+    for engine in stopped:
+        session.out.text(f"stopped {engine}")
+    if not stopped:
+        session.out.say("No embedded engine is running.")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
