@@ -116,10 +116,11 @@ BUILD = [
 ]
 
 JOBS = [
-    _key("job-log", "enter", "log", "Log", show=True),
+    _key("job-log", "enter", "log", "Log", show=True, tip="What the job wrote; follows it while it runs"),
     _key("job-cancel", "c", "cancel", "Cancel", show=True, tip="Keep what is done and stop"),
     _key("job-resume", "u", "resume", "Resume", show=True, tip="Go on where it stopped"),
     _key("job-open", "o", "open", "Open index", show=True, tip="Search the index this job built"),
+    _key("job-skipped", "x", "skipped", "Left out", tip="Every file that could not become a vector, and why"),
 ]
 
 RUNS = [

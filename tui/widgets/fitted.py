@@ -1,0 +1,150 @@
+"""A table that always fits its width: the least important columns go first, the flexible ones shrink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from textual import events
+
+from tui.widgets.table import RowTable, TableColumn, TableRow
+
+_PADDING = 2
+_MARK_AND_SCROLLBAR = 1 + _PADDING + 1
+_ARROW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FitColumn(TableColumn):
+    """A column as wide as its content where there is room.
+
+    ``least``: how narrow it may become, cut with an ellipsis; 0: never narrower than its content.
+    ``drop``: the higher, the sooner it goes when there is no room; 0: it stays.
+    ``right``: its heading stands above right-aligned figures.
+    """
+
+    least: int = 0
+    drop: int = 0
+    right: bool = False
+
+
+def fit(columns: Sequence[FitColumn], wide: Mapping[str, int], room: int, keep: str = "") -> dict[str, int]:
+    """The columns that fit into ``room`` cells and the width of each.
+
+    Args:
+        wide: how wide each column's content is.
+        keep: a column that must not go, as the rows are sorted by it.
+    """
+    kept = list(columns)
+
+    def narrow(column: FitColumn) -> int:
+        return min(column.least or wide[column.key], wide[column.key])
+
+    while sum(narrow(column) + _PADDING for column in kept) > room:
+        goes = max((c for c in kept if c.drop and c.key != keep), key=lambda c: c.drop, default=None)
+        if goes is None:
+            break
+        kept.remove(goes)
+    widths = {column.key: wide[column.key] for column in kept}
+    while sum(widths.values()) + _PADDING * len(widths) > room:
+        flexible = [column for column in kept if widths[column.key] > narrow(column)]
+        if not flexible:
+            break
+        widths[max(flexible, key=lambda column: widths[column.key]).key] -= 1
+    return widths
+
+
+class FittedTable(RowTable):
+    """Rows whose columns are chosen by the room there is; cells and values are given for every column."""
+
+    def __init__(
+        self, columns: Sequence[FitColumn], *, id: str | None = None, sort: str = "", reverse: bool = False
+    ) -> None:
+        super().__init__(columns, id=id, sort=sort, reverse=reverse)
+        self._every = tuple(columns)
+        self._rows: tuple[TableRow, ...] = ()
+        self._hidden: frozenset[str] = frozenset()
+        self._content: dict[str, int] = {}
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the columns again for the new width."""
+        self._content = {}
+        self._measure()
+        self._fit()
+
+    def show(self, rows: Sequence[TableRow]) -> None:
+        """Show these rows, each with a cell for every column, shown or not."""
+        self._rows = tuple(rows)
+        self._measure()
+        self._fit()
+        super().show(self._projected())
+
+    def hide(self, *keys: str) -> None:
+        """Leave these columns out, however much room there is."""
+        if self._hidden != frozenset(keys):
+            self._hidden = frozenset(keys)
+            self._fit()
+
+    def _heading(self, column: TableColumn) -> str:
+        heading = super()._heading(column)
+        right = isinstance(column, FitColumn) and column.right
+        return heading.rjust(column.width or 0) if right else heading
+
+    def _measure(self) -> None:
+        """Columns only ever grow until the next resize, so that live figures do not make them dance."""
+        for index, column in enumerate(self._every):
+            content = max((row.cells[index].cell_len for row in self._rows), default=0)
+            least = max(content, len(column.label) + _ARROW)
+            self._content[column.key] = max(self._content.get(column.key, 0), least)
+
+    def _fit(self) -> None:
+        if not self.columns or not self.size.width or not self._content:
+            return
+        candidates = [column for column in self._every if column.key not in self._hidden]
+        if self._sort in self._hidden:
+            self._sort = candidates[0].key
+        widths = fit(candidates, self._content, self.size.width - _MARK_AND_SCROLLBAR, self._sort)
+        fitted = tuple(
+            replace(column, width=widths[column.key]) for column in candidates if column.key in widths
+        )
+        if fitted != self._columns:
+            self._rebuild(fitted)
+
+    def _rebuild(self, columns: tuple[FitColumn, ...]) -> None:
+        current, scrolled = self.current_key, self.scroll_y
+        self.clear(columns=True)
+        self._columns = columns
+        self._shown = []
+        self.add_column(" ", width=1, key="mark")
+        for column in columns:
+            self.add_column(self._heading(column), width=column.width, key=column.key)
+        super().show(self._projected())
+        if current is not None:
+            self.go_to(current)
+            self.scroll_to(y=scrolled, animate=False)
+
+    def _projected(self) -> list[TableRow]:
+        every = [column.key for column in self._every]
+        kept = [every.index(column.key) for column in self._columns]
+        if len(kept) == len(every):
+            return list(self._rows)
+        return [
+            TableRow(
+                row.key,
+                tuple(row.cells[index] for index in kept),
+                tuple(row.values[index] for index in kept),
+                row.text,
+            )
+            for row in self._rows
+        ]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Labels of the columns for which there is no room."""
+        shown = {column.key for column in cast("tuple[FitColumn, ...]", self._columns)}
+        return tuple(
+            column.label
+            for column in self._every
+            if column.key not in shown and column.key not in self._hidden
+        )
