@@ -48,15 +48,11 @@ class Target:
     """Where to look: a collection, and what part of the dataset counts; ``whole`` if that is all of it."""
 
     ws: Workspace
+    milvus: Milvus
     collection: str
     metric: Metric
     selection: Selection
     whole: bool
-
-    @property
-    def milvus(self) -> Milvus:
-        """The server that holds the collection."""
-        return self.ws.milvus()
 
 
 def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:

@@ -197,5 +197,5 @@ def _fitting(ws: Workspace, run: RunInfo, vectors: NDArray[np.float32], what: st
 def _mean(run: RunInfo, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     if run.metric == "cosine":
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.where(lengths > 0, lengths, 1)
+        vectors = np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
     return np.asarray(vectors.mean(axis=0), np.float32)

@@ -66,8 +66,10 @@ def id_rows(
 def _open(ws: Workspace, selection: Selection, skip: int, size: int) -> Iterator[bytes]:
     stages: list[Stage] = selection.rows()
     stages.append({"$project": {"_id": 0, "i": f"${selection.id_path}", "s": "$_id"}})
-    # The rows are cut by position, so anything that is no ObjectId must not be among them.
-    stages.append({"$match": {"i": {"$type": "objectId"}}})
+    if selection.patches is not None:
+        # The rows are cut by position, so a label without an id must not be among them. Samples have one,
+        # and asking about it would make Mongo answer in the order of ids, which is not the dataset's.
+        stages.append({"$match": {"i": {"$type": "objectId"}}})
     if skip:
         stages.append({"$skip": skip})
     collection = ws.database()[selection.collection]

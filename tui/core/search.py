@@ -81,7 +81,7 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     scope = Scope(query.dataset, run.patches_field, query.view, query.tags, query.where)
     selection = select(ws, scope, any_slice=True)
     assert run.collection is not None
-    target = Target(ws, run.collection, metric, selection, scope.is_whole)
+    target = Target(ws, ws.milvus(), run.collection, metric, selection, scope.is_whole)
     try:
         vector = query_vector(ws, run, query, embed)
         found = _find(target, vector, query)
