@@ -104,7 +104,9 @@ class Milvus(Server):
         # Milvus Lite sorts by pk only for iterators; on a server that flag would undo the strong consistency.
         extra: dict[str, object] = {"iterator": "True"} if self.is_lite else {}
         expression = "" if after is None else f"pk > {json.dumps(after, ensure_ascii=False)}"
-        rows = self._query(name, expression, ["pk"], limit=page, **extra)
+        # The first page waits until everything written is visible; the others need not wait for it again.
+        level = "Strong" if after is None else "Session"
+        rows = self._query(name, expression, ["pk"], level, limit=page, **extra)
         return [row["pk"] for row in rows]
 
     def ids(self, name: str) -> Iterator[list[str]]:

@@ -241,13 +241,15 @@ class Server:
         rows = self._query(name, filter, ["count(*)"])
         return int(rows[0]["count(*)"]) if rows else 0
 
-    def _query(self, name: str, filter: str, fields: list[str], **extra: object) -> Any:
+    def _query(
+        self, name: str, filter: str, fields: list[str], consistency_level: str = "Strong", **extra: object
+    ) -> Any:
         def ask() -> Any:
             return self._client.query(
                 name,
                 filter=filter,
                 output_fields=fields,
-                consistency_level="Strong",
+                consistency_level=consistency_level,
                 timeout=self._patience,
                 **extra,
             )
