@@ -17,7 +17,9 @@ from tui.core.images import Box, UnreadableImage, crop, open_image
 LIMIT_BYTES = 256 * 1024 * 1024
 _KEEP = 0.8  # of the limit, when it was passed: so that pruning is rare
 _PRUNE_EVERY = 500  # pictures written by this process
-_WORTH_KEEPING = 512 * 512  # pixels; a smaller file is decoded sooner than a copy of it is found
+# A smaller file is decoded sooner than a copy of it is found.
+_WORTH_KEEPING_BYTES = 48 * 1024
+_WORTH_KEEPING_PIXELS = 512 * 512
 _VERSION = 1
 _BOX_COLOUR = (255, 213, 0)
 
@@ -43,13 +45,13 @@ def thumbnail(
     if kept is not None:
         return kept
     picture = open_image(path, _hint(size, None if draw_box else box), upright=True)
-    large = picture.width * picture.height > _WORTH_KEEPING
+    large = picture.width * picture.height > _WORTH_KEEPING_PIXELS
     if box is not None and not draw_box:
         picture = crop(picture, box)
     picture.thumbnail((max(size[0], 1), max(size[1], 1)), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if box is not None and draw_box:
         _outline(picture, box)
-    if place is not None and large:
+    if place is not None and (large or _bytes(path) > _WORTH_KEEPING_BYTES):
         _write(place, picture)
     return picture
 
@@ -94,6 +96,13 @@ def _place(
     facts = (_VERSION, os.path.abspath(path), status.st_mtime_ns, status.st_size, size, box, draw_box)  # noqa: PTH100
     name = hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
     return _folder() / name[:2] / f"{name}.jpg"
+
+
+def _bytes(path: str | os.PathLike[str]) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # it went away after it was read
+        return 0
 
 
 def _read(place: Path) -> Image.Image | None:
