@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import psutil
@@ -57,6 +58,11 @@ class EngineStatus:
     data: Path
     log: Path
     detail: str
+
+
+class _Address(msgspec.Struct):
+    pid: Annotated[int, msgspec.Meta(ge=1)]
+    port: Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def milvus_process() -> psutil.Process | None:
     written = _read_address()
     if written is not None:
         try:
-            process = psutil.Process(written["pid"])
+            process = psutil.Process(written.pid)
             if processes.alive(process) and _serves_our_data(process.cmdline()):
                 return process
         except psutil.Error:
@@ -179,9 +185,9 @@ def _address_file() -> Path:
     return _engines() / "milvus.json"
 
 
-def _read_address() -> dict[str, int] | None:
+def _read_address() -> _Address | None:
     try:
-        return msgspec.json.decode(_address_file().read_bytes(), type=dict[str, int])
+        return msgspec.json.decode(_address_file().read_bytes(), type=_Address)
     except (OSError, msgspec.DecodeError):
         # A missing or damaged file costs nothing: the list of processes knows.
         return None
@@ -254,17 +260,27 @@ def _start(timeout: float) -> str:
     data.chmod(0o700)
     before = _read_address()
     # The old port first: clients of a server that was killed then find the new one by themselves.
-    port = before["port"] if before and processes.can_bind(before["port"]) else processes.free_port()
+    port = before.port if before and _becomes_free(before.port) else processes.free_port()
     for _ in range(3):
         process = _launch(data, log, port)
         uri = f"http://127.0.0.1:{port}"
-        write_private(_address_file(), msgspec.json.encode({"pid": process.pid, "port": port}).decode())
+        write_private(_address_file(), msgspec.json.encode(_Address(process.pid, port)).decode())
         if _wait_for(process, uri, timeout) is not None:
             return uri
         port = processes.free_port()
     raise EngineUnreachable(
         f"The embedded Milvus ends as soon as it starts: {_last_line(log)}", f"Its log is {log}"
     )
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether the port can be had within a second: a killed server lets go of it a moment after its death."""
+    deadline = time.monotonic() + 1.0
+    while not processes.can_bind(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _launch(data: Path, log: Path, port: int) -> psutil.Process:

@@ -10,8 +10,17 @@ from tui.core.errors import InvalidInput
 
 
 def private_dir(path: Path) -> Path:
-    """Make ``path`` with mode 0700 where it is missing, and answer it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make ``path`` with mode 0700 where it is missing, and answer it.
+
+    Raises:
+        InvalidInput: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"The folder {path} cannot be made: {error.strerror}", "Check permissions, and what is in its place"
+        ) from error
     return path
 
 

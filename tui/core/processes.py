@@ -91,6 +91,8 @@ def end(process: psutil.Process, patience: float) -> None:
 def can_bind(port: int) -> bool:
     """Whether nobody listens on this loopback port."""
     with closing(socket.socket()) as probe:
+        # So that connections of a server that was just killed do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
