@@ -123,9 +123,11 @@ def open_client(kwargs: Mapping[str, str | bool], timeout: float) -> Any:
     _check(uri, given)
     deadline = time.monotonic() + timeout
     with translated(address_of(uri)):
-        client = pymilvus().MilvusClient(
+        connect = pymilvus().MilvusClient
+        client = connect(
             uri,
-            timeout=timeout,
+            # The import counts, so that a command ends in time; but a slow disk must not use it all up.
+            timeout=max(timeout / 2, deadline - time.monotonic()),
             # Connections are pooled by address and token alone: TLS settings and lifetime must be our own.
             dedicated=True,
             # Without a pool of its own, a new channel inherits the back-off of one that saw the server die.
@@ -259,7 +261,7 @@ def _from_milvus(error: Exception, address: str, name: str) -> KitescopeError:
     code = getattr(error, "code", None)
     if code == 100 or "can't find collection" in lowered or "collection not found" in lowered:
         return UnknownName(f"Milvus has no collection {name or message}", "See kitescope collections list")
-    if "database not found" in lowered or ("database" in lowered and "not found" in lowered):
+    if "database" in lowered and ("not found" in lowered or "does not exist" in lowered):
         return UnknownName(f"Milvus at {address} has no such database: {message}", "Correct --milvus-db-name")
     if any(word in lowered for word in ("auth check failure", "permission deny", "permissiondenied")):
         return AuthenticationFailed(f"Milvus at {address} refused: {message}", "Correct the credentials")
