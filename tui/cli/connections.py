@@ -168,7 +168,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
 @command
 def export(session: Session, name: str | None, form: str, output: Path | None, with_secrets: bool) -> None:
     """Write the connection as stock FiftyOne reads it: export lines, or brain_config.json."""
-    from tui.cli.exporting import brain_config, env_lines
+    from tui.core.exporting import brain_config, env_lines
     from tui.core.files import read_text, write_private
 
     if with_secrets and output is None:
