@@ -1,6 +1,6 @@
 """Make the README's pictures from the running program: ``make screenshots``.
 
-Starts engines of its own, makes the demo, drives the UI with real key events and writes one PNG a screen. Textual
+Starts engines of its own, makes the demo, drives the UI with real keys and writes one PNG a screen. Textual
 exports SVG; a PNG looks the same everywhere, so the SVG is rendered with a font that has every glyph we draw.
 """
 
@@ -72,9 +72,10 @@ async def main(folder: Path) -> None:
 
 def make_demo(settings: object) -> None:
     """The dataset of digits and its index, by a job as a user would start it."""
-    from tui.core.demo import make_demo as make_dataset
     from tui.core.indexes import BuildSpec, Source
+
     from tui.core.datasets import Scope
+    from tui.core.demo import make_demo as make_dataset
     from tui.core.models import BUILTIN
     from tui.core.workspace import Workspace
     from tui.jobs import supervisor

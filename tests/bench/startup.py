@@ -1,7 +1,7 @@
 """How soon the first frame is there, against a bare Textual app, and how long the event loop stalls after it.
 
-Both are started in a pseudo-terminal of 80x24 like a user's, alternating; the clock runs from the start of the
-process until a word of its first frame arrives.
+Both are started in a pseudo-terminal of 80x24 like a user's, alternating; the clock runs from the start of
+the process until a word of its first frame arrives.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def _run(arguments: list[str], env: dict[str, str], word: bytes, seconds: float)
 
 
 _FRAME_S = 30.0
+_HOMES = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 
 
 def run(quick: bool) -> list[dict[str, object]]:
@@ -100,10 +101,7 @@ def run(quick: bool) -> list[dict[str, object]]:
         Mongod(Path(folder) / "mongo") as mongo,
         MilvusLite(Path(folder) / "lite") as lite,
     ):
-        home = {
-            name: folder
-            for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
-        }
+        home = dict.fromkeys(_HOMES, folder)
         env = (
             os.environ
             | home

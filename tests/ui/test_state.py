@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ui.values import dataset, job, run
 from tui.core.datasets import DatasetInfo, Scope
 from tui.state import (
     AppState,
@@ -21,7 +22,6 @@ from tui.state import (
     ScopeChosen,
     apply,
 )
-from tests.ui.values import dataset, job, run
 
 
 def test_engines_change_alone():

@@ -26,7 +26,9 @@ print("AFTER", flush=True)
 def test_only_the_screen_reaches_the_terminal(tmp_path):
     log = tmp_path / "kitescope.log"
     master, slave = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", _NOISY, str(log)], stdin=slave, stdout=slave, stderr=slave)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _NOISY, str(log)], stdin=slave, stdout=slave, stderr=slave
+    )
     os.close(slave)
     seen = b""
     while chunk := _read(master):

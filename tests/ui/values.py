@@ -25,8 +25,10 @@ def dataset(name: str, samples: int = 3) -> DatasetInfo:
 
 
 def run(name: str, key: str) -> RunInfo:
-    return _make(RunInfo, dataset=name, brain_key=key, type="similarity", method="milvus", collection=f"{name}_{key}")
+    return _make(RunInfo, dataset=name, brain_key=key, method="milvus", collection=f"{name}_{key}")
 
 
 def job(id: str, state: str = "running") -> JobInfo:
-    return _make(JobInfo, id=id, kind="build", dataset="birds", brain_key="key", state=state, phases={}, skipped=())
+    return _make(
+        JobInfo, id=id, kind="build", dataset="birds", brain_key="k", state=state, phases={}, skipped=()
+    )
