@@ -115,6 +115,22 @@ def fill(
         )
 
 
+def stock_index(ws: Workspace, uri: str, dataset: Any, key: str, **more: Any) -> Any:
+    """Let stock FiftyOne make an index."""
+    import fiftyone.brain as fob
+
+    return fob.compute_similarity(
+        dataset,
+        brain_key=key,
+        backend="milvus",
+        uri=uri,
+        collection_name=f"stock_{key}_{dataset.name}"[:60].replace("-", "_"),
+        metric="cosine",
+        progress=False,
+        **more,
+    )
+
+
 def python(code: str, mongod_uri: str, *arguments: str, **environment: str) -> str:
     """Run Python in a fresh process over the test's database; answers its stdout."""
     env = {**os.environ, "FIFTYONE_DATABASE_URI": mongod_uri, "PYTHONWARNINGS": "ignore", **environment}
