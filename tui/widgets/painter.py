@@ -49,6 +49,10 @@ class Painter:
             self._protocol, self._look = protocol, look
             self.clear()
 
+    def set_capacity(self, capacity: int) -> None:
+        """Keep so many drawings."""
+        self._capacity = capacity
+
     def get(self, subject: Subject, size: Size) -> Drawing | None:
         """The drawing, if it is there."""
         with self._lock:

@@ -1,0 +1,192 @@
+"""What one can ask on the Search screen, and the history of it. No widgets here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tui.core.query import Query
+    from tui.core.scopes import Box
+    from tui.core.search import Hit
+
+PAGE = 100
+_REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What counts: a saved view, any of some tags, and fields that must have a value."""
+
+    view: str | None = None
+    tags: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.view or self.tags or self.where)
+
+    def __str__(self) -> str:
+        parts = [f"view {self.view}"] if self.view else []
+        parts += [f"#{tag}" for tag in self.tags]
+        parts += [f"{field}={value}" for field, value in self.where]
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question; without anything to be near to or far from it means: browse.
+
+    ``shown`` is the picture that stands for the question: path, box and label.
+    """
+
+    ids: tuple[str, ...] = ()
+    not_ids: tuple[str, ...] = ()
+    text: str | None = None
+    image: str | None = None
+    vector: str | None = None
+    least: bool = False
+    narrowing: Narrowing = Narrowing()
+    shown: tuple[str, Box | None, str] | None = None
+
+    @property
+    def browses(self) -> bool:
+        """Whether this shows the dataset as it is."""
+        return not (self.ids or self.not_ids or self.text or self.image or self.vector)
+
+    def line(self) -> str:
+        """The question as one would type it."""
+        parts = []
+        if self.ids:
+            parts.append("id:" + ",".join(self.ids))
+        for name, value in (("file", self.image), ("vector", self.vector)):
+            if value:
+                parts.append(f"{name}:{value}")
+        if self.text:
+            parts.append(self.text)
+        if self.not_ids:
+            parts.append("not:" + ",".join(self.not_ids))
+        return " ".join(parts)
+
+    def title(self) -> str:
+        """The question for people, in a few words."""
+        if self.browses:
+            return "Browsing"
+        label = self.shown[2] if self.shown else ""
+        if self.ids:
+            near = f"the mean of {len(self.ids)}" if len(self.ids) > 1 else (label or self.ids[0])
+        elif self.text:
+            near = f"“{self.text}”"
+        elif self.image:
+            near = Path(self.image).name
+        else:
+            near = Path(self.vector).name if self.vector else ""
+        kind = "Least similar to" if self.least else "Similar to"
+        unlike = f"unlike {len(self.not_ids)}" if self.not_ids else ""
+        return " ".join(filter(None, (f"{kind} {near}" if near else "", unlike))).strip()
+
+    def query(self, dataset: str, brain_key: str, offset: int = 0, k: int = PAGE) -> Query:
+        """The question as core takes it."""
+        from tui.core.query import Query
+
+        return Query(
+            dataset,
+            brain_key,
+            ids=self.ids,
+            not_ids=self.not_ids,
+            text=self.text,
+            image=self.image,
+            vector=self.vector,
+            k=k,
+            offset=offset,
+            least=self.least,
+            view=self.narrowing.view,
+            tags=self.narrowing.tags,
+            where=self.narrowing.where,
+        )
+
+
+def parse(line: str) -> Ask:
+    """Read a query line: ``id:A,B``, ``file:PATH``, ``vector:PATH`` or a text; ``not:C,D`` may follow.
+
+    Raises:
+        InvalidInput: nothing is asked for, or a name without its value.
+    """
+    words = line.strip()
+    not_ids: tuple[str, ...] = ()
+    head, found, tail = words.rpartition("not:")
+    if found and (not head or head.endswith(" ")) and " " not in tail.strip():
+        not_ids, words = _ids(tail), head.strip()
+    for name in ("id", "file", "vector"):
+        if words.startswith(f"{name}:"):
+            value = words[len(name) + 1 :].strip()
+            if not value:
+                raise InvalidInput(
+                    f"There is nothing after {name}:", "Write for example id:6523… or file:cat.jpg"
+                )
+            if name == "id":
+                return Ask(ids=_ids(value), not_ids=not_ids)
+            path = str(Path(value).expanduser())
+            return Ask(image=path, not_ids=not_ids) if name == "file" else Ask(vector=path, not_ids=not_ids)
+    if not words and not not_ids:
+        raise InvalidInput("There is nothing to search for", "Type a text, id:… or file:…")
+    return Ask(text=words or None, not_ids=not_ids)
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.replace(",", " ").split() if part)
+
+
+@dataclass(slots=True)
+class Step:
+    """A question with what it found so far, and where the cursor was. ``total`` is of browsing alone."""
+
+    ask: Ask
+    hits: tuple[Hit, ...] = ()
+    total: int = 0
+    cursor: int = 0
+    score: str = ""
+    higher_is_closer: bool = True
+    ended: bool = False
+    elapsed_ms: float = 0.0
+
+
+class History:
+    """Where the user has been: back and forward, as in a browser."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._at = -1
+
+    @property
+    def current(self) -> Step | None:
+        """The step that is shown."""
+        return self._steps[self._at] if self._steps else None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Number of the current step, from 1, and of all."""
+        return self._at + 1, len(self._steps)
+
+    def add(self, step: Step) -> None:
+        """Go on from here; what lay ahead is forgotten. The same question again replaces the last."""
+        if self.current is not None and replace(self.current.ask, shown=None) == replace(
+            step.ask, shown=None
+        ):
+            self._steps[self._at] = step
+            return
+        self._steps = [*self._steps[: self._at + 1], step][-_REMEMBERED:]
+        self._at = len(self._steps) - 1
+
+    def go(self, by: int) -> Step | None:
+        """The step before or after; None at the ends."""
+        if not 0 <= self._at + by < len(self._steps):
+            return None
+        self._at += by
+        return self.current
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._steps, self._at = [], -1

@@ -1,0 +1,61 @@
+"""What the Search screen's threads answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from tui.core.datasets import DatasetDetail
+    from tui.core.run_list import RunInfo
+    from tui.core.scopes import SampleInfo
+    from tui.core.search import SearchResult
+    from tui.screens.asks import Ask
+
+
+class Opened(Message):
+    """The index that was chosen is known."""
+
+    def __init__(self, run: RunInfo) -> None:
+        self.run = run
+        super().__init__()
+
+
+class Counted(Message):
+    """How many pictures there are to browse, and the first of them."""
+
+    def __init__(self, ask: Ask, total: int, page: Sequence[SampleInfo]) -> None:
+        self.ask = ask
+        self.total = total
+        self.page = page
+        super().__init__()
+
+
+class PageRead(Message):
+    """Some of the pictures to browse."""
+
+    def __init__(self, ask: Ask, first: int, page: Sequence[SampleInfo]) -> None:
+        self.ask = ask
+        self.first = first
+        self.page = page
+        super().__init__()
+
+
+class Found(Message):
+    """Hits of a question, from ``offset`` on."""
+
+    def __init__(self, ask: Ask, offset: int, result: SearchResult) -> None:
+        self.ask = ask
+        self.offset = offset
+        self.result = result
+        super().__init__()
+
+
+class Looked(Message):
+    """What the dataset offers to narrow by."""
+
+    def __init__(self, detail: DatasetDetail) -> None:
+        self.detail = detail
+        super().__init__()

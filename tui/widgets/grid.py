@@ -1,0 +1,414 @@
+"""A grid of thumbnails that fills its place, however many there are: only what is visible is drawn.
+
+One widget draws every line itself, in whole rows of cells; a thousand pictures cost no more than those
+that are seen. Tiles may be unknown yet: the grid then asks for the part that is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from tui.widgets.drawing import Sixels, Subject
+from tui.widgets.pictures import PictureWidget
+from tui.widgets.text import plain
+
+# The height of a picture in cells that each zoom level aims at; what is left over is shared out.
+ZOOM = (4, 8, 12, 18, 28)
+_LEAST_HEIGHT = 4
+# Cells of drawings kept in memory: some screens full.
+_KEPT_CELLS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture with its caption: the score, if any, and a label."""
+
+    id: str
+    subject: Subject
+    score: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many cells there are and the size of each picture, frames and captions left out."""
+
+    columns: int
+    rows: int
+    width: int
+    height: int
+
+    @property
+    def block(self) -> int:
+        """Lines of one row: upper frame, picture, caption."""
+        return self.height + 2
+
+    @property
+    def visible(self) -> int:
+        """Pictures on a screen."""
+        return self.columns * self.rows
+
+
+def layout(width: int, height: int, zoom: int) -> Layout:
+    """Share ``width`` x ``height`` cells out among pictures that look square."""
+    lines = max(height - 1, 1)
+    most = max(lines // (_LEAST_HEIGHT + 2), 1)
+    rows = min(max(round(lines / (ZOOM[zoom] + 2)), 1), most)
+    tall = max(lines // rows - 2, 1)
+    # The frame's left edge and the scroll bar take a column each.
+    room = max(width - 2, 2)
+    columns = max(room // (2 * tall + 1), 1)
+    wide = max(min(room // columns - 1, 2 * tall + 6), 1)
+    return Layout(columns, rows, wide, tall)
+
+
+class PictureGrid(PictureWidget, can_focus=True):
+    """Thumbnails with a cursor and marks."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "grid--caption",
+        "grid--score",
+        "grid--cursor",
+        "grid--frame",
+        "grid--mark",
+        "grid--bar",
+    }
+
+    class Moved(Message):
+        """The cursor stands on another tile, or the tile under it became known."""
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+            super().__init__()
+
+    class Opened(Message):
+        """A tile was double-clicked."""
+
+    class MarksChanged(Message):
+        """Tiles were marked or unmarked."""
+
+    class Needed(Message):
+        """These tiles are looked at and not known yet."""
+
+        def __init__(self, first: int, end: int) -> None:
+            self.first = first
+            self.end = end
+            super().__init__()
+
+    class EndReached(Message):
+        """The cursor is in the last row."""
+
+    def __init__(self, *, zoom: int = 1, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.zoom = min(max(zoom, 0), len(ZOOM) - 1)
+        self.tiles: list[Tile | None] = []
+        self.marks: frozenset[str] = frozenset()
+        self.cursor = 0
+        self.top = 0
+        self._drawn_lines: dict[int, Strip] = {}
+        self._styles_of: dict[str, Style] = {}
+
+    # What is shown
+
+    def show(self, tiles: Sequence[Tile | None], *, cursor: int = 0) -> None:
+        """Show other tiles; marks stay, so that one can collect them over several searches."""
+        self.tiles = list(tiles)
+        self.top = 0
+        self._place(cursor)
+        self.draw_again()
+
+    def put(self, start: int, tiles: Sequence[Tile]) -> None:
+        """Fill in tiles that were unknown, or add more at the end."""
+        end = start + len(tiles)
+        self.tiles.extend([None] * (end - len(self.tiles)))
+        self.tiles[start:end] = tiles
+        self.draw_again()
+        if start <= self.cursor < end:
+            self.post_message(self.Moved(self.cursor))
+
+    @property
+    def current(self) -> Tile | None:
+        """The tile under the cursor, when it is known."""
+        return self.tiles[self.cursor] if self.cursor < len(self.tiles) else None
+
+    def chosen(self) -> tuple[str, ...]:
+        """Ids of the marked tiles, or else of the one under the cursor."""
+        if self.marks:
+            return tuple(sorted(self.marks))
+        return (self.current.id,) if self.current else ()
+
+    @property
+    def layout_now(self) -> Layout:
+        """How the place is shared out at this size and zoom."""
+        return layout(self.size.width, self.size.height, self.zoom)
+
+    def subjects(self) -> Sequence[Subject]:
+        """What is visible, then the next screen, so that going on shows pictures at once."""
+        if not self.size.area:
+            return ()
+        at = self.layout_now
+        start = self.top * at.columns
+        ahead = self.tiles[start : start + 2 * at.visible]
+        return [tile.subject for tile in ahead if tile is not None]
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of a picture in cells."""
+        at = self.layout_now
+        return at.width, at.height
+
+    def draw_again(self) -> None:
+        """Draw everything, and ask for what is missing."""
+        at = self.layout_now
+        self._painter.set_capacity(max(_KEPT_CELLS // (at.width * at.height), 3 * at.visible))
+        self._keep_visible()
+        self._drawn_lines.clear()
+        self._ask()
+        super().draw_again()
+
+    def pictures_arrived(self) -> None:
+        """Draw the rows anew; what is drawn already is only joined."""
+        self._drawn_lines.clear()
+        self.refresh()
+
+    def _ask(self) -> None:
+        """Ask for unknown tiles on this screen and the next."""
+        at = self.layout_now
+        start = self.top * at.columns
+        stop = min(start + 2 * at.visible, len(self.tiles))
+        missing = [i for i in range(start, stop) if self.tiles[i] is None]
+        if missing:
+            self.post_message(self.Needed(missing[0], missing[-1] + 1))
+
+    # Where the cursor is
+
+    def _place(self, index: int) -> None:
+        self.cursor = min(max(index, 0), max(len(self.tiles) - 1, 0))
+        self._keep_visible()
+        self.post_message(self.Moved(self.cursor))
+
+    def _keep_visible(self) -> None:
+        at = self.layout_now
+        row = self.cursor // at.columns
+        last = max(-(-len(self.tiles) // at.columns) - at.rows, 0)
+        self.top = min(max(min(self.top, row), row - at.rows + 1), last)
+
+    def go_to(self, index: int) -> None:
+        """Put the cursor on a tile and scroll as far as needed."""
+        if not self.tiles:
+            return
+        before = self.cursor, self.top
+        self._place(index)
+        if self.top != before[1]:
+            self._drawn_lines.clear()
+            self._ask()
+            self._painter.want(self.subjects(), self.picture_size)
+            self.refresh()
+        elif self.cursor != before[0]:
+            self._redraw_rows(before[0], self.cursor)
+        if self.cursor // self.layout_now.columns == (len(self.tiles) - 1) // self.layout_now.columns:
+            self.post_message(self.EndReached())
+
+    def _redraw_rows(self, *indices: int) -> None:
+        at = self.layout_now
+        for row in {index // at.columns for index in indices}:
+            for line in range(row * at.block, (row + 1) * at.block + 1):
+                self._drawn_lines.pop(line, None)
+        self.refresh()
+
+    def move(self, columns: int, rows: int) -> None:
+        """Move the cursor; past the end of a row it goes on in the next."""
+        step = columns + rows * self.layout_now.columns
+        target = self.cursor + step
+        if rows and not 0 <= target < len(self.tiles):
+            wide = self.layout_now.columns
+            in_last_row = self.cursor // wide == (len(self.tiles) - 1) // wide
+            target = len(self.tiles) - 1 if rows > 0 and not in_last_row else self.cursor
+        self.go_to(target)
+
+    def page(self, pages: int) -> None:
+        """Move by a screen."""
+        at = self.layout_now
+        wanted = self.cursor + pages * at.visible
+        if not 0 <= wanted < len(self.tiles):
+            wanted = len(self.tiles) - 1 if pages > 0 else self.cursor % at.columns
+        self.go_to(wanted)
+
+    def set_zoom(self, by: int) -> bool:
+        """Show larger or smaller pictures; tells whether there was another size to show."""
+        before = self.layout_now
+        for zoom in range(self.zoom + by, len(ZOOM) if by > 0 else -1, by):
+            if layout(self.size.width, self.size.height, zoom) != before:
+                self.zoom = zoom
+                self.draw_again()
+                return True
+        return False
+
+    # Marks
+
+    def mark(self) -> None:
+        """Mark or unmark the tile under the cursor and go on to the next."""
+        if self.current is None:
+            return
+        self.set_marks(self.marks ^ {self.current.id})
+        self.go_to(self.cursor + 1)
+
+    def mark_all(self) -> None:
+        """Mark every tile that is known, or unmark all when they are marked."""
+        every = frozenset(tile.id for tile in self.tiles if tile)
+        self.set_marks(self.marks - every if every <= self.marks else self.marks | every)
+
+    def set_marks(self, marks: frozenset[str]) -> None:
+        """Mark exactly these."""
+        if marks != self.marks:
+            self.marks = marks
+            self._drawn_lines.clear()
+            self.refresh()
+            self.post_message(self.MarksChanged())
+
+    # The mouse
+
+    def _index_at(self, x: int, y: int) -> int | None:
+        at = self.layout_now
+        column, row = (x - 1) // (at.width + 1), y // at.block
+        index = (self.top + row) * at.columns + column
+        inside = x >= 1 and column < at.columns and row < at.rows and index < len(self.tiles)
+        return index if inside else None
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose a tile; a double click opens it."""
+        index = self._index_at(event.x, event.y)
+        if index is not None:
+            self.go_to(index)
+            if event.chain == 2:
+                self.post_message(self.Opened())
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Down a row."""
+        event.stop()
+        self.move(0, 1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Up a row."""
+        event.stop()
+        self.move(0, -1)
+
+    # Lines
+
+    def notify_style_update(self) -> None:
+        """Colours changed with the theme."""
+        super().notify_style_update()
+        self._styles_of.clear()
+        self._drawn_lines.clear()
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles_of:
+            self._styles_of[name] = (
+                self.get_component_rich_style(f"grid--{name}") if name else self.rich_style
+            )
+        return self._styles_of[name]
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the widget: of a row's frame, pictures or captions, with the scroll bar at its end."""
+        at = self.layout_now
+        width = self.size.width
+        if not self.tiles or y > at.rows * at.block:
+            return Strip.blank(width, self._style(""))
+        line = self.top * at.block + y
+        if line not in self._drawn_lines:
+            self._drawn_lines[line] = self._line(at, line)
+        drawn = self._drawn_lines[line]
+        bar = Strip([self._bar(at, y)])
+        return Strip.join([drawn, Strip.blank(max(width - drawn.cell_length - 1, 0), self._style("")), bar])
+
+    def _line(self, at: Layout, line: int) -> Strip:
+        row, inside = divmod(line, at.block)
+        if inside == 0:
+            return self._frame_line(at, row)
+        parts: list[Strip] = []
+        for column in range(at.columns):
+            index = row * at.columns + column
+            parts += [self._edge(at, row, column), self._cell_line(at, index, inside - 1)]
+        return Strip.join([*parts, self._edge(at, row, at.columns)])
+
+    def _frame_line(self, at: Layout, row: int) -> Strip:
+        """The line above a row, which is also the one below the row before."""
+        text = [" "] * (at.columns * (at.width + 1) + 1)
+        cursor_row, column = divmod(self.cursor, at.columns)
+        if row in (cursor_row, cursor_row + 1):
+            start = column * (at.width + 1)
+            left, middle, right = "▗▄▖" if row == cursor_row else "▝▀▘"
+            text[start : start + at.width + 2] = [left, *[middle] * at.width, right]
+        return Strip([Segment("".join(text), self._style("frame"))], len(text))
+
+    def _edge(self, at: Layout, row: int, column: int) -> Strip:
+        """The column left of a cell, which is also the one right of the cell before."""
+        cursor_row, cursor_column = divmod(self.cursor, at.columns)
+        text = " "
+        if row == cursor_row and column in (cursor_column, cursor_column + 1):
+            text = "▐" if column == cursor_column else "▌"
+        return Strip([Segment(text, self._style("frame"))], 1)
+
+    def _cell_line(self, at: Layout, index: int, y: int) -> Strip:
+        tile = self.tiles[index] if index < len(self.tiles) else None
+        if tile is None:
+            dots = index < len(self.tiles) and y == at.height // 2
+            text = "·".center(at.width) if dots else " " * at.width
+            return Strip([Segment(text, self._style("caption" if dots else ""))], at.width)
+        if y == at.height:
+            return self._caption(at, tile, index)
+        drawing = self.drawing(tile.subject)
+        if drawing is None or y >= len(drawing.lines):
+            return Strip.blank(at.width, self._style(""))
+        return drawing.lines[y]
+
+    def _caption(self, at: Layout, tile: Tile, index: int) -> Strip:
+        here = index == self.cursor
+        mark = "●" if tile.id in self.marks else ""
+        score = tile.score if at.width >= len(tile.score) + len(mark) else ""
+        label = plain(tile.label)
+        parts = [(mark, "mark"), (score, "score"), (label, "caption")]
+        segments: list[Segment] = []
+        room = at.width
+        for text, name in parts:
+            if not text or room <= 0:
+                continue
+            shown = text if cell_len(text) <= room else set_cell_size(text, room - 1) + "…"
+            style = self._style("cursor") if here else self._style(name)
+            gap = " " if segments and room > cell_len(shown) else ""
+            if gap:
+                shown = shown if cell_len(shown) < room else set_cell_size(shown, room - 2) + "…"
+            segments.append(Segment(gap + shown, style))
+            room -= cell_len(gap + shown)
+        segments.append(Segment(" " * max(room, 0), self._style("cursor" if here else "")))
+        return Strip(segments, at.width)
+
+    def _bar(self, at: Layout, y: int) -> Segment:
+        """The scroll bar: one column, only when there is more than a screen."""
+        rows = -(-len(self.tiles) // at.columns)
+        if rows <= at.rows:
+            return Segment(" ", self._style(""))
+        height = self.size.height
+        length = max(height * at.rows // rows, 1)
+        start = round((height - length) * self.top / max(rows - at.rows, 1))
+        return Segment("▐" if start <= y < start + length else " ", self._style("bar"))
+
+    def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
+        """Every picture of the rows that are touched."""
+        at = self.layout_now
+        for row in range(lines.start // at.block, min((lines.stop - 1) // at.block + 1, at.rows)):
+            for column in range(at.columns):
+                index = (self.top + row) * at.columns + column
+                tile = self.tiles[index] if index < len(self.tiles) else None
+                drawing = self.drawing(tile.subject) if tile else None
+                if drawing and drawing.sixels:
+                    yield 1 + column * (at.width + 1), row * at.block + 1, drawing.sixels

@@ -1,0 +1,163 @@
+"""The top of the Search screen: the question's own picture, the line to ask in, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tui.widgets.drawing import Box
+from tui.widgets.pictures import Picture
+from tui.widgets.text import plain
+
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """The words of the head.
+
+    Attributes:
+        title: what is shown.
+        found: how many, how fast.
+        index: of which index.
+        score: what the scores mean.
+        narrowed: what counts; empty for everything.
+        marked: how many pictures are marked.
+        place: number of this step of the history, and of all.
+        busy: what is being waited for.
+    """
+
+    title: str = ""
+    found: str = ""
+    index: str = ""
+    score: str = ""
+    narrowed: str = ""
+    marked: int = 0
+    place: tuple[int, int] = (0, 0)
+    busy: str = ""
+
+
+class QueryLine(Input):
+    """Where one asks."""
+
+    BINDINGS = [Binding("down", "leave", show=False), Binding("ctrl+u", "delete_left_all", show=False)]
+
+    class Left(Message):
+        """The user wants to go to the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__(id="query", compact=True, placeholder="/  text, id:… or file:…")
+
+    def action_leave(self) -> None:
+        """Down to the pictures."""
+        self.post_message(self.Left())
+
+
+class FactLines(Widget):
+    """Three lines of facts; the first one turns while something is awaited."""
+
+    ALLOW_SELECT = False
+    facts: reactive[HeadFacts] = reactive(HeadFacts)
+
+    def on_mount(self) -> None:
+        """Turn while waiting."""
+        self._turn = 0
+        self.set_interval(0.1, self._spin)
+
+    def _spin(self) -> None:
+        if self.facts.busy:
+            self._turn = (self._turn + 1) % len(_SPINNER)
+            self.refresh()
+
+    def render(self) -> Text:
+        """Draw the lines."""
+        facts = self.facts
+        lines = [self._first(facts), self._second(facts), self._third(facts)]
+        for line in lines:
+            line.truncate(max(self.size.width, 1), overflow="ellipsis")
+        return Text("\n").join(lines)
+
+    def _first(self, facts: HeadFacts) -> Text:
+        line = Text()
+        if facts.busy:
+            line.append(f"{_SPINNER[self._turn]} {plain(facts.busy)}", "bold yellow").append(
+                "  esc cancels", "dim"
+            )
+            return line
+        line.append(plain(facts.title), "bold")
+        if facts.found:
+            line.append(f"  {facts.found}", "dim")
+        return line
+
+    def _second(self, facts: HeadFacts) -> Text:
+        line = Text(plain(facts.index), "dim")
+        if facts.score:
+            line.append(f" · {facts.score}", "dim")
+        return line
+
+    def _third(self, facts: HeadFacts) -> Text:
+        line = Text()
+        parts = []
+        if facts.place[1] > 1:
+            parts.append((f"step {facts.place[0]} of {facts.place[1]}  [ ]", "dim"))
+        if facts.narrowed:
+            parts.append((f"only {plain(facts.narrowed)}  V clears", "bold cyan"))
+        if facts.marked:
+            parts.append((f"● {facts.marked} marked", "bold yellow"))
+        for number, (text, style) in enumerate(parts):
+            line.append("   " if number else "").append(text, style)
+        return line
+
+
+class SearchHead(Horizontal):
+    """The question and its facts."""
+
+    class Asked(Message):
+        """The user typed a question."""
+
+        def __init__(self, line: str) -> None:
+            self.line = line
+            super().__init__()
+
+    def compose(self) -> ComposeResult:
+        """The question's picture beside the lines."""
+        yield Picture(id="asked")
+        with Vertical(id="asking"):
+            yield QueryLine()
+            yield FactLines()
+
+    def on_mount(self) -> None:
+        """There is no question yet."""
+        self.query_one(Picture).display = False
+
+    def show(self, facts: HeadFacts) -> None:
+        """Say what is shown."""
+        self.query_one(FactLines).facts = facts
+
+    def show_question(self, line: str, shown: tuple[str, Box | None, str] | None) -> None:
+        """Keep the question in view: as one would type it, and its picture if it has one."""
+        self.query_one(QueryLine).value = line
+        picture = self.query_one(Picture)
+        picture.display = shown is not None
+        if shown is not None:
+            picture.show(shown[0], shown[1], label=shown[2])
+
+    def open(self, placeholder: str) -> None:
+        """Type into the line."""
+        line = self.query_one(QueryLine)
+        line.placeholder = placeholder
+        line.focus()
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Asked(event.value))
