@@ -78,19 +78,22 @@ COMMON = [
 ]
 
 CONNECTION = [
-    _key("connection-connect", "f5", "connect", "Connect", show=True, tip="Use these values now"),
+    _key("connection-connect", "enter,f5", "connect", "Connect", show=True, tip="Use these values now"),
+    _key("connection-edit", "e", "edit", "Edit", show=True, tip="Into the form, as tab does; esc leaves it"),
     _key(
         "connection-test", "t,f4", "test", "Test", show=True, tip="Walk from the address to the collections"
     ),
-    _key("connection-save", "w", "save", "Save", show=True, tip="Save as a profile"),
+    _key("connection-save", "w,f2", "save", "Save", show=True, tip="Save as a profile"),
     _key(
         "connection-brain-config",
-        "b",
+        "b,f3",
         "save_brain_config",
         "brain_config",
+        show=True,
         tip="Write to FiftyOne's brain config",
     ),
-    _key("connection-remove", "d", "remove", "Remove", tip="Remove this saved profile"),
+    _key("connection-export", "y", "copy", "Copy exports", tip="Copy as export lines, without secrets"),
+    _key("connection-remove", "d", "remove", "Remove", show=True, tip="Remove this saved profile"),
 ]
 
 DATASETS = [
@@ -129,10 +132,24 @@ RUNS = [
     _key("run-check", "c", "check", "Check", show=True, tip="Exact coverage, duplicates, orphans"),
     _key("run-sync", "u", "sync", "Sync", show=True, tip="Add what is missing, remove what is stale"),
     _key("run-rename", "R", "rename", "Rename", show=True),
-    _key("run-delete", "d", "delete", "Delete", show=True, tip="The run and its collection"),
+    _key(
+        "run-delete",
+        "d",
+        "delete",
+        "Delete",
+        show=True,
+        tip="The run and its collection; on the other tab, an orphan",
+    ),
     _key("run-cleanup", "x", "cleanup", "Clean up", tip="Drop the collection, keep the run"),
     _key("run-load", "L", "load", "Load/release", tip="Load the collection into memory, or release it"),
     _key("run-scope", "A", "scope", "All/this", show=True, tip="All datasets, or the chosen one"),
+    _key(
+        "run-only",
+        "f",
+        "only",
+        "Only",
+        tip="Only one type, one patches field, what takes text, or what is not healthy",
+    ),
     _key("run-python", "p", "python", "Python", tip="Copy the Python that opens this run"),
     _key("run-tab", "tab", "collections", "Collections", tip="Between runs and Milvus collections"),
 ]
@@ -164,7 +181,9 @@ SEARCH = [
     ),
     _key("search-detail", "d", "detail", "Large", show=True, tip="The picture under the cursor, large"),
     _key("search-more", "M", "more", "More", tip="Load more results"),
-    _key("search-narrow", "v", "narrow", "Narrow", tip="By saved view, tag or label"),
+    _key("search-narrow", "v", "narrow", "Narrow", show=True, tip="By saved view, tag, label or field value"),
+    _key("search-widen", "V", "widen", "Everything", tip="Drop the narrowing"),
+    _key("search-copy-path", "Y", "copy_path", "Copy path", tip="Copy the files' paths; y copies the ids"),
     _key("search-index", "o", "index", "Index", tip="Choose another index"),
     _key("search-larger", "plus,equals_sign", "zoom(1)", "Larger"),
     _key("search-smaller", "minus", "zoom(-1)", "Smaller"),

@@ -120,6 +120,9 @@ class JobsScreen(BaseScreen):
             table.go_to(newest)
         self.query_one("#no-jobs", Static).update("Reading jobs…" if new.jobs is None else _EMPTY)
         self.set_class(not jobs, "-empty")
+        if jobs and self.focused is None:
+            # What is not displayed could not take the keyboard.
+            self.call_after_refresh(self.focus_main)
         self._show_current()
 
     def _new_job(

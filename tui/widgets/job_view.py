@@ -116,7 +116,7 @@ def _clock(moment: float) -> str:
 def job_title(job: JobInfo) -> Text:
     """The heading of the selected job."""
     sign, style = _STATES[job.state]
-    text = Text(f"{sign} {job.state}  ", style)
+    text = Text().append(f"{sign} {job.state}  ", style)
     text.append(plain(f"{job.kind.capitalize()} {job.dataset} / {job.brain_key}"), "bold")
     if job.ended:
         took = seconds(_took(job))

@@ -1,0 +1,251 @@
+"""How brain runs and Milvus collections read: their rows, and what is told about one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from tui.core.collections import CollectionRow
+from tui.core.runs import Health, RunInfo
+from tui.widgets.fitted import FitColumn
+from tui.widgets.table import TableRow
+from tui.widgets.text import cell, number, plain
+
+RUN_COLUMNS = (
+    FitColumn("key", "Key", least=24),
+    FitColumn("dataset", "Dataset", least=18),
+    FitColumn("health", "Health"),
+    FitColumn("vectors", "Vectors", right=True),
+    FitColumn("model", "Source", least=12, drop=1),
+    FitColumn("metric", "Metric", drop=2),
+    FitColumn("patches", "Patches", least=10, drop=3),
+    FitColumn("type", "Type", drop=4),
+    FitColumn("created", "Made", drop=5),
+    FitColumn("collection", "Collection", least=16, drop=6),
+)
+COLLECTION_COLUMNS = (
+    FitColumn("name", "Collection", least=30),
+    FitColumn("owner", "Used by", least=20),
+    FitColumn("vectors", "Vectors", right=True),
+    FitColumn("loaded", "State"),
+    FitColumn("dim", "Dim", right=True, drop=2),
+    FitColumn("metric", "Metric", drop=3),
+    FitColumn("index", "Index", drop=1),
+    FitColumn("made", "Made for", least=12, drop=4),
+)
+_HEALTH: dict[Health, tuple[str, str]] = {
+    "ok": ("✓ ok", "green"),
+    "incomplete": ("◐ incomplete", "yellow"),
+    "stale": ("◐ stale", "yellow"),
+    "duplicates": ("◐ duplicates", "yellow"),
+    "no-collection": ("✗ no collection", "bold red"),
+    "unreachable": ("✗ unreachable", "red"),
+}
+
+
+def run_key(dataset: str, brain_key: str) -> str:
+    """The key of a run's row."""
+    return f"{dataset}\n{brain_key}"
+
+
+def named(run: RunInfo) -> str:
+    """A run as people call it."""
+    return f"{run.dataset} / {run.brain_key}"
+
+
+def health_cell(run: RunInfo, reachable: bool = True) -> Text:
+    """The verdict on a run, or what kind of run it is when there is none."""
+    if not run.is_index:
+        return cell(run.type or "unknown type", "dim")
+    if run.health is None:
+        return cell("…", "dim") if reachable else cell("✗ unreachable", "red dim")
+    return cell(*_HEALTH[run.health])
+
+
+def coverage(run: RunInfo) -> str:
+    """How many vectors of how many there should be."""
+    if run.vectors is None:
+        return "–" if run.expected is None else f"0 of {run.expected:,}"
+    if run.expected is None or run.vectors == run.expected:
+        return f"{run.vectors:,}"
+    return f"{run.vectors:,} of {run.expected:,}"
+
+
+def source(run: RunInfo) -> str:
+    """Where the vectors came from."""
+    if run.model:
+        return run.model
+    if run.embeddings_field:
+        return f"field {run.embeddings_field}"
+    return f"file {run.embeddings}" if run.embeddings else "–"
+
+
+def run_row(run: RunInfo, reachable: bool = True) -> TableRow:
+    """One line of the list of runs."""
+    health = health_cell(run, reachable)
+    made = (run.timestamp or "").replace("T", " ").removesuffix("Z")[:16]
+    texts = (run.metric or "–", run.patches_field or "–", _type(run), made, run.collection or "–")
+    return TableRow(
+        run_key(run.dataset, run.brain_key),
+        (
+            cell(run.brain_key, "bold"),
+            cell(run.dataset),
+            health,
+            cell(coverage(run) if run.is_index else "", justify="right"),
+            cell(source(run)),
+            *map(cell, texts),
+        ),
+        (
+            run.brain_key.casefold(),
+            (run.dataset.casefold(), run.brain_key.casefold()),
+            health.plain,
+            run.vectors,
+            source(run),
+            *texts,
+        ),
+        f"{run.dataset} {run.brain_key} {health.plain} {source(run)} {' '.join(texts)}"
+        + (" prompts text" if run.supports_prompts else ""),
+    )
+
+
+def _type(run: RunInfo) -> str:
+    return " ".join(filter(None, (run.type, run.method))) or "–"
+
+
+def collection_cell(row: CollectionRow) -> Text:
+    """Who uses a collection, or that nobody here does."""
+    if row.runs:
+        more = f" +{len(row.runs) - 1}" if len(row.runs) > 1 else ""
+        return cell(f"{row.runs[0]}{more}")
+    return cell("orphan", "yellow") if row.dim else cell("another application", "dim")
+
+
+def collection_line(row: CollectionRow) -> TableRow:
+    """One line of the list of collections."""
+    owner = collection_cell(row)
+    state = "loaded" if row.loaded else "released"
+    texts = (row.metric or "–", row.index_type or "–", row.made_for or "–")
+    return TableRow(
+        row.name,
+        (
+            cell(row.name, "bold"),
+            owner,
+            number(row.vectors),
+            cell(state, "green" if row.loaded else "dim"),
+            number(row.dim or None),
+            *map(cell, texts),
+        ),
+        (row.name.casefold(), owner.plain, row.vectors, state, row.dim, *texts),
+        f"{row.name} {owner.plain} {' '.join(row.runs)} {state} {' '.join(texts)}",
+    )
+
+
+def _facts(head: Text, pairs: Iterable[tuple[str, object]]) -> Group:
+    """A heading, and below it names and values in two columns, long values on several lines."""
+    head.rstrip()
+    head.append("\n")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in (None, "", ()):
+            table.add_row(name, Text(plain(value)))
+    return Group(head, table)
+
+
+def run_facts(run: RunInfo, reachable: bool = True) -> Group:
+    """What the pane beside the list says about a run."""
+    text = Text().append(plain(named(run)) + "\n", "bold").append_text(health_cell(run, reachable))
+    text.append("\n\n" if run.is_index else " run\n\n")
+    if not run.finished:
+        text.append("Its build never finished: build it again, or delete it.\n\n", "yellow")
+    elif run.health in _MEANING:
+        text.append(_MEANING[run.health] + "\n\n", "yellow")
+    scope = run.scope
+    narrowed = [f"view {scope.view}"] if scope.view else []
+    narrowed += [f"#{tag}" for tag in scope.tags] + [f"{path}={value}" for path, value in scope.where]
+    narrowed += [f"first {scope.limit:,}"] if scope.limit else []
+    return _facts(
+        text,
+        (
+            ("vectors", coverage(run) if run.is_index else None),
+            ("missing", f"{run.missing:,}" if run.missing else None),
+            ("stale", f"{run.stale:,}" if run.stale else None),
+            ("type", _type(run)),
+            ("source", source(run)),
+            ("prompts", "takes text" if run.supports_prompts else None),
+            ("patches", run.patches_field),
+            ("part", " · ".join(narrowed)),
+            ("metric", run.metric),
+            ("consistency", run.consistency_level),
+            ("dimension", f"{run.dim:,}" if run.dim else None),
+            ("collection", run.collection),
+            ("made", (run.timestamp or "").replace("T", " ").replace("Z", " UTC")),
+        ),
+    )
+
+
+_MEANING: Mapping[Health | None, str] = {
+    "incomplete": "Some images have no vector: sync (u) adds them.",
+    "stale": "Some vectors are of images that are gone: sync (u) removes them.",
+    "duplicates": "Some ids are there more than once: sync (u) repairs that.",
+    "no-collection": "Milvus has no such collection: build it again with overwrite, or delete the run.",
+    "unreachable": "Milvus does not answer, so nobody knows. r asks again.",
+}
+
+
+def collection_facts(row: CollectionRow) -> Group:
+    """What the pane beside the list says about a collection."""
+    text = Text().append(plain(row.name) + "\n", "bold").append_text(collection_cell(row)).append("\n\n")
+    if not row.runs:
+        text.append(
+            "No run of this FiftyOne database names it. It may belong to another database, "
+            "or to another application, on this Milvus.\n\n",
+            "yellow",
+        )
+    return _facts(
+        text,
+        (
+            ("used by", ", ".join(row.runs)),
+            ("made for", row.made_for),
+            ("vectors", f"{row.vectors:,}" if row.vectors is not None else "not counted: released"),
+            ("dimension", f"{row.dim:,}" if row.dim else "no vector field of ours"),
+            ("metric", row.metric),
+            ("index", row.index_type),
+            ("state", "loaded" if row.loaded else "released"),
+        ),
+    )
+
+
+def readable(title: str, facts: Mapping[str, Any]) -> str:
+    """Facts as lines to read, and below them as JSON."""
+    lines = [title, "─" * len(title), *_lines(facts), "", "As JSON", "───────"]
+    return "\n".join([*lines, json.dumps(facts, indent=2, ensure_ascii=False, default=str)])
+
+
+def _lines(facts: Mapping[str, Any], indent: int = 0) -> list[str]:
+    lines: list[str] = []
+    wide = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += ["", f"{'  ' * indent}{name}", *_lines(value, indent + 1)]
+        else:
+            lines.append(f"{'  ' * indent}{name:<{wide}}  {_said(value)}")
+    return lines
+
+
+def _said(value: object) -> str:
+    if value is None or value in ("", [], (), {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(one) for one in value)
+    return str(value)
