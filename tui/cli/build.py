@@ -254,7 +254,7 @@ def _tell_detached(session: Session, job_id: str, as_json: bool) -> None:
 
 
 def _facts(result: Any) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in ("added", "removed", "unchanged", "skipped")}
+    return {name: getattr(result, name) for name in ("added", "removed", "unchanged", "repaired", "skipped")}
 
 
 def _tell_sync(session: Session, facts: dict[str, Any], as_json: bool) -> None:

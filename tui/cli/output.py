@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOG_LIMIT = 5 * 2**20
+_FOLD = 26
+"""Cells longer than this may be folded: an id fits on one line, a path need not."""
 
 
 class Output:
@@ -97,24 +99,36 @@ class Output:
         self._put(encode(value).decode() + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """A table on stdout; long cells are folded, never cut. ``empty`` is narrated when there is no row."""
+        """A table on stdout, or records where it does not fit. Nothing is cut.
+
+        ``empty`` is narrated when there is no row.
+        """
         from rich.table import Table
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        numbers = set(range(len(columns)))
         listed = [list(row) for row in rows]
-        for row in listed:
-            numbers &= {i for i, cell in enumerate(row) if cell is None or _is_number(cell)}
-        for index, name in enumerate(columns):
-            table.add_column(
-                name, overflow="fold", justify="right" if index in numbers and listed else "left"
-            )
-        for row in listed:
-            table.add_row(*(_cell(cell) for cell in row))
-        if listed:
-            self.print(table)
-        else:
+        if not listed:
             self.say(empty)
+            return
+        texts = [[_cell(cell) for cell in row] for row in listed]
+        natural = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+        narrowest = [min(width, _FOLD) for width in natural]
+        if sum(narrowest) + 2 * len(columns) > _width(self.data):
+            self._records(columns, texts)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, name in enumerate(columns):
+            numeric = all(row[index] is None or _is_number(row[index]) for row in listed)
+            justify: Literal["left", "right"] = "right" if numeric else "left"
+            table.add_column(name, overflow="fold", justify=justify, min_width=narrowest[index])
+        for row in texts:
+            table.add_row(*row)
+        self.print(table)
+
+    def _records(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        for number, row in enumerate(rows):
+            if number:
+                self.text("")
+            self.facts(zip(columns, row, strict=True))
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and values below each other on stdout."""
@@ -129,7 +143,13 @@ class Output:
 
     def print(self, renderable: Any) -> None:
         """Something of rich's on stdout."""
-        self.print_on(self.console(self.data), renderable)
+        console = self.console(self.data)
+        if self.data_is_terminal:
+            self.print_on(console, renderable)
+            return
+        with console.capture() as captured:
+            console.print(renderable)
+        self._put("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
     def print_on(self, console: Console, renderable: Any) -> None:
         """The same on a console of the caller's over ``data``."""
@@ -195,6 +215,21 @@ class Output:
             with contextlib.suppress(ValueError, OSError):
                 os.dup2(null, self.data.fileno())
             os.close(null)
+
+
+def open_standard_streams() -> None:
+    """Open what the caller closed: the next file opened would otherwise become our stdout."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    sys.stdin = sys.stdin or os.fdopen(os.dup(0))
+    sys.stdout = sys.stdout or _text(os.dup(1))
+    sys.stderr = sys.stderr or _text(os.dup(2))
 
 
 def encode(value: object) -> bytes:

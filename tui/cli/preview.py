@@ -59,6 +59,7 @@ def _cell(hit: Hit, cells: int) -> RenderableType:
 
 
 def _picture(hit: Hit, cells: int) -> RenderableType:
+    from PIL.Image import Resampling
     from rich.text import Text
     from rich_pixels import Pixels
 
@@ -69,4 +70,8 @@ def _picture(hit: Hit, cells: int) -> RenderableType:
         image = thumbnail(hit.filepath, (cells, rows * 2), box=hit.box)
     except KitescopeError as error:
         return Text(error.what, style="dim", overflow="fold")
+    # Thumbnails are never enlarged; a digit of 8 pixels would be a speck.
+    factor = min(cells // image.width, rows * 2 // image.height)
+    if factor > 1:
+        image = image.resize((image.width * factor, image.height * factor), Resampling.NEAREST)
     return Pixels.from_image(image)  # type: ignore[no-any-return]

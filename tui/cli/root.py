@@ -13,7 +13,7 @@ import click
 
 from tui import __version__, paths
 from tui.cli.lazy import LazyGroup
-from tui.cli.output import Output
+from tui.cli.output import Output, open_standard_streams
 from tui.cli.session import Session
 from tui.core.errors import KitescopeError
 
@@ -118,6 +118,7 @@ def _open_ui(session: Session, image_protocol: str) -> int:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line; answers the exit code and never raises."""
+    open_standard_streams()
     session = Session(Output())
     try:
         try:

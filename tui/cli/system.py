@@ -5,11 +5,16 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import click
 
 from tui import __version__, paths
 from tui.cli.session import Session, command, json_option
+from tui.core.errors import KitescopeError
+
+if TYPE_CHECKING:
+    from tui.core.embedded import EngineStatus
 
 _PACKAGES = ("fiftyone", "fiftyone-brain", "pymilvus", "milvus-lite", "torch", "torchvision", "textual")
 
@@ -51,7 +56,7 @@ def doctor(session: Session, as_json: bool) -> int:
 @command
 def info(session: Session, as_json: bool) -> None:
     """Show versions, and where config, data, cache, state and logs are."""
-    from tui.core import embedded, profiles
+    from tui.core import profiles
 
     places = {
         "config": paths.config_dir(),
@@ -64,7 +69,7 @@ def info(session: Session, as_json: bool) -> None:
     }
     versions = {"kitescope": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) for name in _PACKAGES}
-    engines = embedded.status()
+    engines = _engines(session)
     if as_json:
         session.out.json(
             {"versions": versions, "paths": places, "executable": sys.executable, "engines": engines}
@@ -74,24 +79,36 @@ def info(session: Session, as_json: bool) -> None:
     session.out.text("")
     session.out.facts(places.items())
     session.out.text("")
-    session.out.facts([("engines", "; ".join(str(engine) for engine in engines) or "none is running")])
+    session.out.facts(
+        (engine.engine, f"{engine.detail} {engine.address}".strip() + f", data in {engine.data}")
+        for engine in engines
+    )
 
 
 @click.command(short_help="Stop the embedded engines.")
 @json_option
 @command
 def stop(session: Session, as_json: bool) -> None:
-    """Stop the embedded engines; jobs that use them fail, so look at 'jobs list' first."""
+    """Stop the embedded engines, and say which; jobs that use them fail, so look at 'jobs list' first."""
     from tui.core import embedded
 
-    stopped = embedded.stop()
+    stopped = embedded.stop(session.settings().database_dir)
     if as_json:
         session.out.json({"stopped": stopped})
         return
     for engine in stopped:
-        session.out.text(f"stopped {engine}")
-    if not stopped:
-        session.out.say("No embedded engine is running.")
+        session.out.text(f"{engine.engine}: {engine.detail}")
+
+
+def _engines(session: Session) -> list[EngineStatus]:
+    from tui.core import embedded
+
+    try:
+        return embedded.status(session.settings().database_dir)
+    except KitescopeError as error:
+        # Where files are must be told above all when a settings file is broken.
+        session.out.say(f"warning: {error}")
+        return []
 
 
 def _version(package: str) -> str:

@@ -271,7 +271,8 @@ def _speaks_tls(trial: _Trial) -> bool:
 def _version(trial: _Trial) -> str:
     assert trial.milvus is not None
     trial.version = trial.milvus.server_version()
-    return f"Milvus Lite {trial.version}" if trial.milvus.is_lite else f"Milvus {trial.version}"
+    number = trial.version.removeprefix("milvus_lite-").removeprefix("v")
+    return f"Milvus Lite {number}" if trial.milvus.is_lite else f"Milvus {number}"
 
 
 def _database(trial: _Trial) -> str:

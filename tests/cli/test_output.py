@@ -1,0 +1,126 @@
+"""Stdout is data: nothing a library writes reaches the terminal, and nothing is cut without a word."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import PROGRAM, Cli
+from tui.cli.output import Output, encode
+
+NOISE = """
+import os, sys
+def hook(event, arguments):
+    if event == "import" and arguments[0] == "pymongo":
+        os.write(1, b"NOISE on fd 1\\n")
+        os.write(2, b"NOISE on fd 2\\n")
+        print("NOISE on sys.stdout", flush=True)
+        print("NOISE on sys.stderr", file=sys.stderr, flush=True)
+        import logging, warnings
+        logging.getLogger("noisy").error("NOISE in a log")
+        warnings.warn("NOISE in a warning")
+sys.addaudithook(hook)
+"""
+
+
+def test_noise_of_libraries_goes_to_the_log_and_not_to_the_terminal(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOISE)
+    ran = cli("datasets", "list", "--json", PYTHONPATH=str(tmp_path))
+    assert isinstance(ran.json, list)
+    assert "NOISE" not in ran.err
+    log = home / "xdg-state" / "kitescope" / "kitescope.log"
+    for what in ("fd 1", "fd 2", "sys.stdout", "sys.stderr", "in a log", "in a warning"):
+        assert f"NOISE {what}" in log.read_text() or f"NOISE on {what}" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_reader_that_stops_early_is_no_error(cli: Cli) -> None:
+    command = f"{' '.join(PROGRAM)} models list | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=cli.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("name")
+
+
+def test_a_stdout_that_is_closed_altogether_is_no_error(cli: Cli) -> None:
+    command = f"{' '.join(PROGRAM)} datasets list --json >&-"
+    done = subprocess.run(
+        ["bash", "-c", command], env=cli.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def in_terminal(command: list[str], environment: dict[str, str], columns: int) -> str:
+    """The output of a command on a terminal of its own."""
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        text += chunk
+    os.close(ours)
+    assert process.wait(60) == 0, text
+    return text.decode()
+
+
+def test_a_narrow_terminal_gets_records_and_nothing_is_cut(cli: Cli) -> None:
+    cli("--milvus-uri", "http://a-very-long-host-name.example.org:19530", "connections", "save", "production")
+    shown = in_terminal([*PROGRAM, "connections", "list"], cli.environment | {"TERM": "xterm"}, 50)
+    assert "…" not in shown
+    plain = "".join(shown.split())
+    assert "production" in plain
+    assert all(len(line.rstrip("\r")) <= 200 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {}])
+def test_no_color(cli: Cli, environment: dict[str, str]) -> None:
+    shown = in_terminal(
+        [*PROGRAM, "connections", "show"], cli.environment | environment | {"TERM": "xterm-256color"}, 120
+    )
+    import re
+
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]", shown)
+
+
+def test_a_pipe_gets_every_column_in_full(cli: Cli) -> None:
+    uri = f"http://{'h' * 150}.example.org:19530"
+    cli("--milvus-uri", uri, "connections", "save", "long")
+    assert uri in cli("connections", "list").out
+
+
+def test_json_of_foreign_values() -> None:
+    import numpy as np
+    from bson import ObjectId
+
+    one = ObjectId()
+    encoded = encode({"a": float("nan"), "id": one, "n": np.float32(1.5), "v": np.arange(2), "p": Path("/x")})
+    import json
+
+    assert json.loads(encoded) == {"a": None, "id": str(one), "n": 1.5, "v": [0, 1], "p": "/x"}
+
+
+def test_secrets_are_masked_in_narration(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output()
+    out.narration = sys.stderr
+    out.hide(("hunter2-secret",))
+    out.say("cannot log in with hunter2-secret at\nhost")
+    assert capsys.readouterr().err == "cannot log in with *** at host\n"
