@@ -66,11 +66,15 @@ def list_connections(current: Settings, env: Mapping[str, str] | None = None) ->
         _read("brain-config", "brain-config", "brain_config", lambda: _stock(files, base)),
         *_profiles(environment, base),
     ]
-    same = [one for one in found if one.settings is not None and _same(one.settings, current)]
-    if same:
-        named = [one for one in same if one.kind == "profile" and one.name == current.profile]
-        mine = (named or same)[0]
-        return [replace(one, current=one is mine) for one in found]
+    for place, one in enumerate(found):
+        if one.kind == "profile" and one.name == current.profile and _same(one.settings, current, SECRETS):
+            # A secret that was typed because it is not saved belongs to this session.
+            found[place] = replace(one, settings=current, current=True)
+            return found
+    for place, one in enumerate(found):
+        if _same(one.settings, current):
+            found[place] = replace(one, current=True)
+            return found
     return [Connection("session", "session", "This session", current, current=True), *found]
 
 
@@ -179,8 +183,14 @@ def _profiles(env: Mapping[str, str], base: Callable[[Mapping[str, str], str], S
     ]
 
 
-def _same(one: Settings, other: Settings) -> bool:
-    def values(settings: Settings) -> tuple[object, ...]:
-        return (settings.milvus_kwargs(), settings.database_uri.value)
-
-    return values(one) == values(other) and one.readonly == other.readonly
+def _same(one: Settings | None, current: Settings, may_lack: frozenset[str] = frozenset()) -> bool:
+    """Whether both reach the same engines in the same way; ``one`` may lack these values."""
+    if (
+        one is None
+        or one.readonly != current.readonly
+        or one.database_uri.value != current.database_uri.value
+    ):
+        return False
+    known, used = one.milvus_kwargs(), current.milvus_kwargs()
+    lacking = used.keys() - known.keys()
+    return lacking <= may_lack and all(used.get(name) == value for name, value in known.items())

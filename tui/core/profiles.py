@@ -99,6 +99,13 @@ def load(name: str) -> Profile:
     return _profile(name, known[name])
 
 
+def wrong_name(name: str) -> str:
+    """Why a profile cannot have this name; empty when it can."""
+    if _NAME.fullmatch(name) and name.lower() != EMBEDDED:
+        return ""
+    return "Use letters, digits, space and _ . + - (at most 64), and not 'embedded'"
+
+
 def save(profile: Profile, *, with_secrets: bool = False) -> None:
     """Write a connection, replacing the one of the same name.
 
@@ -109,11 +116,8 @@ def save(profile: Profile, *, with_secrets: bool = False) -> None:
     Raises:
         InvalidInput: a name that cannot be, or a file that cannot be written.
     """
-    if not _NAME.fullmatch(profile.name) or profile.name.lower() == EMBEDDED:
-        raise InvalidInput(
-            f"'{profile.name}' cannot be a profile's name",
-            "Use letters, digits, space and _ . + - (at most 64), and not 'embedded'",
-        )
+    if wrong := wrong_name(profile.name):
+        raise InvalidInput(f"'{profile.name}' cannot be a profile's name", wrong)
     kept = profile if with_secrets else profile.without_secrets()
     entry = _Entry(dict(kept.milvus), kept.database_uri, kept.readonly, kept.protected)
     with _change() as file:

@@ -144,10 +144,10 @@ class TextField(Field):
 
     def watch_value(self, value: str) -> None:
         """Follow put()."""
-        control = self.query_one(Input)
-        if control.value != value:
-            with control.prevent(Input.Changed):
-                control.value = value
+        for control in self.query(Input):
+            if control.value != value:
+                with control.prevent(Input.Changed):
+                    control.value = value
 
     def placeholder(self, text: str) -> None:
         """Say what an empty line means."""
@@ -188,7 +188,8 @@ class ChoiceField(Field):
 
     def watch_value(self, value: str) -> None:
         """Follow put()."""
-        self.query_one(Choice).value = value
+        for control in self.query(Choice):
+            control.value = value
 
     def options(self, options: Sequence[tuple[str, str]], value: str | None = None) -> None:
         """Offer other options; ``value`` (or the old one, or the first) is chosen, without an event."""

@@ -22,8 +22,8 @@ A screen composes a form and reads it; the form tells of each change the user ma
     form.values()                       # {"key": "digits", "metric": "cosine", ...}
     if form.check(): ...                # True when all is well; else the first wrong field gets the focus
 
-Up, down, enter and tab move between fields; left and right change a choice; a choice whose options do not
-fit on its line opens as a list on enter.
+Up, down, enter and tab move between fields; enter in the last one posts ``Form.Finished``. Left and right
+change a choice; a choice whose options do not fit on its line opens as a list on enter.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class Form(Vertical):
             self.key = key
             self.value = value
             super().__init__()
+
+    class Finished(Message):
+        """The user pressed enter in the last field."""
 
     def __init__(self, *fields: Widget, id: str | None = None) -> None:
         super().__init__(id=id, classes="form")
@@ -126,8 +129,12 @@ class Form(Vertical):
         """Up one field."""
         self._move(-1)
 
+    @property
+    def _shown(self) -> list[Field]:
+        return [field for field in self.query(Field) if field.display]
+
     def _move(self, by: int) -> None:
-        shown = [field for field in self.fields.values() if field.display]
+        shown = self._shown
         if shown:
             place = shown.index(self.current) if self.current in shown else -by
             self.go_to(shown[(place + by) % len(shown)].key)
@@ -135,7 +142,10 @@ class Form(Vertical):
     @on(Field.Left)
     def _next(self, event: Field.Left) -> None:
         event.stop()
-        self._move(1)
+        if self._shown and self.current is self._shown[-1]:
+            self.post_message(self.Finished())
+        else:
+            self._move(1)
 
     @on(Field.Edited)
     def _edited(self, event: Field.Edited) -> None:
@@ -146,6 +156,12 @@ class Form(Vertical):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Explain the field one is in."""
         self.explain()
+
+    def say(self, text: str) -> None:
+        """Show an error of the whole form, until a field is entered."""
+        line = self.query_one(".form-help", Static)
+        line.set_class(True, "error")
+        line.update(plain(text))
 
     def explain(self) -> None:
         """Show what is wrong with the focused field, or else its hint."""

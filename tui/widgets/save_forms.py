@@ -1,0 +1,93 @@
+"""What is asked before a connection is written to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tui.widgets.form import ChoiceField, Field, Form, TextField
+from tui.widgets.form_dialog import FormDialog
+
+if TYPE_CHECKING:
+    from tui.core.profiles import Profile
+    from tui.core.settings import Settings
+
+_NO_YES = [("no", "no"), ("yes", "yes")]
+
+
+def yes(answers: Mapping[str, str], key: str) -> bool:
+    """Whether that was answered with yes; a question that was not asked is a no."""
+    return answers.get(key) == "yes"
+
+
+def profile_of(settings: Settings, answers: Mapping[str, str]) -> Profile:
+    """The profile that these answers describe."""
+    from tui.core.profiles import Profile
+
+    database = settings.database_uri.value
+    return Profile(
+        answers.get("name", "").strip(),
+        settings.milvus_kwargs(),
+        str(database) if database is not None else None,
+        yes(answers, "readonly"),
+        yes(answers, "protected"),
+    )
+
+
+def profile_dialog(settings: Settings, name: str) -> FormDialog:
+    """Name, marks, and whether secrets are written."""
+    from tui.core import profiles
+
+    fields: list[Field] = [
+        TextField("name", "Name", name, wrong=_wrong_name, hint="A profile of that name is replaced"),
+        ChoiceField(
+            "readonly",
+            "Read-only",
+            _NO_YES,
+            _word(settings.readonly),
+            hint="Nothing may be changed through it",
+        ),
+        ChoiceField(
+            "protected",
+            "Protected",
+            _NO_YES,
+            _word(settings.protected),
+            hint="Deleting asks for the name to be typed",
+        ),
+    ]
+    if profile_of(settings, {}).has_secrets():
+        hint = f"no: asked for when you connect · yes: in {profiles.path()}, mode 0600"
+        fields.insert(1, ChoiceField("secrets", "Save password", _NO_YES, "no", hint=hint))
+    return FormDialog("Save as a profile", Form(*fields))
+
+
+def brain_config_dialog(settings: Settings) -> FormDialog:
+    """Whether secrets are written, and whether milvus becomes the default backend."""
+    from tui.core.stock import brain_config_path
+
+    path = brain_config_path(os.environ)
+    about = f"Stock FiftyOne reads {path}. Its other settings stay, and {path.name}.bak keeps what it was."
+    if settings.embedded_milvus:
+        about += "\nThe address of Kitescope's own Milvus Lite may change when it is started again."
+    fields: list[Field] = []
+    if profile_of(settings, {}).without_secrets().milvus != settings.milvus_kwargs():
+        hint = "yes: in plain text, mode 0600 · no: set it in the environment yourself"
+        fields.append(ChoiceField("secrets", "Save password", _NO_YES, "no", hint=hint))
+    backend = settings.default_backend.value
+    hint = f"yes: compute_similarity() uses milvus without backend=; now it is {backend}"
+    default = "yes" if backend == "milvus" else "no"
+    fields.append(ChoiceField("backend", "Milvus default", _NO_YES, default, hint=hint))
+    return FormDialog("Write to FiftyOne's brain config", Form(*fields), yes="Write", about=about)
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _wrong_name(name: str) -> str:
+    from tui.core import profiles
+
+    if not name.strip():
+        return "Give it a name"
+    return profiles.wrong_name(name.strip())
