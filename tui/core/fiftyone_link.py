@@ -6,6 +6,7 @@ FiftyOne keeps its connection in module globals: there is one per process whatev
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -56,7 +57,7 @@ def connect(settings: Settings) -> ModuleType:
             # Before the import, which takes seconds: a wrong address is told at once.
             database.probe(str(settings.database_uri.value), settings.database_name, settings.timeout)
         fo = _imported()
-        if wanted == _target and (time.monotonic() - _checked < _CHECK_EVERY or _alive(settings.timeout)):
+        if wanted == _target and _alive(settings):
             return fo
         if wanted == _target and settings.database_uri.value is not None:
             # Its client reconnects by itself, so nothing is to be made anew; say why it does not answer.
@@ -119,17 +120,19 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _alive(timeout: float) -> bool:
-    """Whether FiftyOne's connection answers now."""
+def _alive(settings: Settings) -> bool:
+    """Whether FiftyOne's connection answers, asked again after a second."""
     global _checked
     import pymongo
     from pymongo.errors import PyMongoError
 
     client = _odm()._client
-    if client is None:
+    if client is None or (settings.embedded_database and not _listens()):
         return False
+    if time.monotonic() - _checked < _CHECK_EVERY:
+        return True
     try:
-        with pymongo.timeout(timeout):
+        with pymongo.timeout(settings.timeout):
             client.admin.command("ping")
     except PyMongoError:
         return False
@@ -137,10 +140,22 @@ def _alive(timeout: float) -> bool:
     return True
 
 
+def _listens() -> bool:
+    """Whether the service's mongod has its port: for a dead one the driver would try until the timeout."""
+    port = int(os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT", "0"))
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _reconnect(fo: Any, settings: Settings) -> None:
     """Point FiftyOne at the database of these settings, forgetting the one it had."""
     odm = _odm()
-    odm._disconnect()
+    _disconnect(odm)
     odm._connection_kwargs.clear()
     # A dataset object of the same name would still belong to the other database.
     fo.Dataset._instances.clear()
@@ -154,14 +169,22 @@ def _reconnect(fo: Any, settings: Settings) -> None:
             fo.config.database_uri = database.with_timeouts(str(uri), settings.timeout)
             odm._connect()
     except EngineUnreachable:
-        odm._disconnect()
+        _disconnect(odm)
         raise
     except (ConnectionError, RuntimeError, OSError) as error:
-        odm._disconnect()
+        _disconnect(odm)
         raise EngineUnreachable(
             f"FiftyOne cannot use its database: {mask_uri(str(error))}",
             "Try again; kitescope doctor tells more",
         ) from error
+
+
+def _disconnect(odm: Any) -> None:
+    import pymongo
+
+    # Closing says goodbye to the server, and would wait for a dead one.
+    with pymongo.timeout(0.5):
+        odm._disconnect()
 
 
 def _join_service(fo: Any, odm: Any, settings: Settings) -> None:

@@ -18,14 +18,21 @@ from typing import Any
 
 import psutil
 
+from tui import paths
 from tui.core import processes
 from tui.core.errors import EngineUnreachable
+from tui.core.files import private_dir
 
 START_SECONDS = 60.0
 _PORT = "FIFTYONE_PRIVATE_DATABASE_PORT"
 _SERVICE = "--51-service"
 _STOP_SECONDS = 20.0
 _BRIEFLY = 20.0
+
+
+def log_file() -> Path:
+    """What FiftyOne's helper process says."""
+    return paths.state_dir() / "engines" / "fiftyone.log"
 
 
 def default_dir() -> str:
@@ -142,7 +149,7 @@ def open_service(fiftyone_services: Any, folder: Path, timeout: float) -> Any:
             os.environ[_PORT] = str(found.port)
             return None
         processes.end(found.mongod, _STOP_SECONDS)
-    with _only_of(fiftyone_services, folder):
+    with _tamed(fiftyone_services, folder):
         try:
             service = fiftyone_services.DatabaseService()
         except fiftyone_services.ServiceExecutableNotFound:
@@ -179,10 +186,30 @@ def _listens(helpers: tuple[psutil.Process, ...]) -> bool:
     return any(processes.listening_port(helper) is not None for helper in helpers)
 
 
+class _Psutil:
+    """psutil, as FiftyOne starts its helper with it, but the helper does not get our stdout and stderr.
+
+    With them it would write into the answer of a command, and hold a pipe open that its reader waits for.
+    """
+
+    def __init__(self, log: int) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(psutil, name)
+
+    def Popen(self, *arguments: Any, **options: Any) -> psutil.Popen:
+        """Start a process whose words go to the log."""
+        return psutil.Popen(*arguments, **{**options, "stdout": self._log, "stderr": self._log})
+
+
 @contextmanager
-def _only_of(fiftyone_services: Any, folder: Path) -> Iterator[None]:
-    """While it lasts, FiftyOne finds only services of this folder: it takes any service of the user, and with
-    another data folder behind it the user would see and change other datasets than their own."""
+def _tamed(fiftyone_services: Any, folder: Path) -> Iterator[None]:
+    """While it lasts, FiftyOne finds only services of this folder and starts its helper silently.
+
+    It takes any service of the user: with another data folder behind it the user would see and change other
+    datasets than their own.
+    """
     utilities = fiftyone_services.fosu
     stock: Callable[[list[str]], Iterator[psutil.Process]] = utilities.find_processes_by_args
 
@@ -192,11 +219,14 @@ def _only_of(fiftyone_services: Any, folder: Path) -> Iterator[None]:
                 if _on_folder(process.cmdline(), folder):
                     yield process
 
-    utilities.find_processes_by_args = ours
+    private_dir(log_file().parent)
+    log = os.open(log_file(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    utilities.find_processes_by_args, fiftyone_services.psutil = ours, _Psutil(log)
     try:
         yield
     finally:
-        utilities.find_processes_by_args = stock
+        utilities.find_processes_by_args, fiftyone_services.psutil = stock, psutil
+        os.close(log)
 
 
 def _wait_for_port(helper: psutil.Process, folder: Path) -> int:
