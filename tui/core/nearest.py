@@ -63,7 +63,7 @@ def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near
     size = min(MAX_K, want if target.whole else max(4 * want, _FIRST))
     inside: dict[str, SampleInfo] = {}
     asked: set[str] = set()
-    sieve = target.whole
+    sieve, before = target.whole, 0
     while True:
         answers = {answer.id: answer for answer in _ask(target, vector, size)}
         fresh = [answer for id, answer in answers.items() if id not in asked]
@@ -73,15 +73,20 @@ def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near
         hits = [Near(answer.score, inside[id]) for id, answer in answers.items() if id in inside]
         if len(hits) >= want:
             return hits[:want]
-        if len(answers) < size and len(answers) >= target.milvus.count(target.collection):
-            return hits
+        if len(answers) < size:
+            if len(answers) >= target.milvus.count(target.collection):
+                return hits
+            # A server counts an id that it holds twice as two answers and then gives one of them.
+            if len(answers) <= before or size == MAX_K:
+                return _everywhere(target, vector, want)
+        before = len(answers)
         share = len(hits) / max(len(asked), 1)
         if not sieve and share < _SHARE:
             few = _few(target)
             if few is not None:
                 return _resolve(target, _among(target, vector, want, *few))
             sieve = True
-        if size == MAX_K or len(answers) < size:
+        if size == MAX_K:
             return _everywhere(target, vector, want)
         size = min(MAX_K, max(2 * size, math.ceil(1.5 * want / share) if share else 8 * size))
 

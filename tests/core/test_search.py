@@ -1,0 +1,283 @@
+"""Searching by every kind of query, checked against exact arithmetic on the same vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import settings_for
+from tests.core.making import Made, all_ids, make_dataset, make_index, vectors
+from tests.engines.servers import Mongod
+from tests.engines.standalone import MilvusStandalone
+from tui.core import runs
+from tui.core.datasets import Scope
+from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.index_types import Metric
+from tui.core.search import Query, SearchResult, search
+from tui.core.workspace import Workspace
+
+Name = Callable[[str], str]
+Floats = NDArray[np.float32]
+
+
+def _ids(result: SearchResult) -> list[str]:
+    return [hit.id for hit in result.hits]
+
+
+def _unit(rows: Floats) -> Floats:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+@pytest.fixture
+def indexed(workspace: Workspace, unique_name: Name) -> tuple[str, list[str], Floats]:
+    """A dataset of 40 samples with a cosine index ``k``: its name, ids and vectors."""
+    dataset = make_dataset(workspace, unique_name("search"), 40)
+    rows = vectors(40)
+    make_index(workspace, Scope(dataset.name), "k", rows)
+    return dataset.name, dataset.values("id"), rows
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dotproduct", "euclidean"])
+def test_scores_and_order_are_those_of_exact_search(
+    metric: Metric, engine_workspace: Workspace, unique_name: Name
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("exact"), 50)
+    rows = vectors(50)
+    make_index(ws, Scope(dataset.name), "k", rows, metric=metric)
+    ids = dataset.values("id")
+    exact = {
+        "cosine": _unit(rows) @ _unit(rows[9]),
+        "dotproduct": rows @ rows[9],
+        "euclidean": -((rows - rows[9]) ** 2).sum(axis=1),
+    }[metric]
+    sign = -1 if metric == "euclidean" else 1
+    for least in (False, True):
+        result = search(ws, Query(dataset.name, "k", ids=(ids[9],), k=12, least=least))
+        order = np.argsort(exact if least else -exact)[:12]
+        assert _ids(result) == [ids[i] for i in order]
+        assert [hit.score for hit in result.hits] == pytest.approx(list(sign * exact[order]), abs=1e-4)
+        assert result.higher_is_closer is (metric != "euclidean")
+        assert [hit.rank for hit in result.hits] == list(range(1, 13))
+
+
+def test_hits_carry_what_the_dataset_says(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    name, ids, _ = indexed
+    hit = search(workspace, Query(name, "k", ids=(ids[3],), k=1)).hits[0]
+    assert (hit.id, hit.sample_id, hit.label, hit.tags) == (ids[3], ids[3], "odd", ("train",))
+    assert hit.filepath.endswith("/3.png") and hit.box is None
+
+
+def test_several_ids_are_averaged_and_negatives_push_away(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    name, ids, rows = indexed
+    unit = _unit(rows)
+    mean = (unit[2] + unit[5] + unit[11]) / 3
+    result = search(workspace, Query(name, "k", ids=(ids[2], ids[5], ids[11]), k=10))
+    assert _ids(result) == [ids[i] for i in np.argsort(-unit @ mean)[:10]]
+    pushed = 2 * mean - unit[7]
+    result = search(workspace, Query(name, "k", ids=(ids[2], ids[5], ids[11]), not_ids=(ids[7],), k=10))
+    assert _ids(result) == [ids[i] for i in np.argsort(-unit @ pushed)[:10]]
+    away = search(workspace, Query(name, "k", not_ids=(ids[7],), k=40))
+    assert _ids(away) == [ids[i] for i in np.argsort(unit @ unit[7])]
+
+
+def test_pages_continue_each_other(workspace: Workspace, indexed: tuple[str, list[str], Floats]) -> None:
+    name, ids, _ = indexed
+    whole = search(workspace, Query(name, "k", ids=(ids[0],), k=40))
+    pages = [search(workspace, Query(name, "k", ids=(ids[0],), k=15, offset=at)) for at in (0, 15, 30)]
+    assert [hit for page in pages for hit in page.hits] == list(whole.hits)
+    assert len(pages[2].hits) == 10
+    assert search(workspace, Query(name, "k", ids=(ids[0],), offset=40)).hits == ()
+
+
+def test_by_a_file_of_vectors(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats], tmp_path: Path
+) -> None:
+    name, ids, rows = indexed
+
+    def by(array: Any) -> SearchResult:
+        np.save(tmp_path / "q.npy", array)
+        return search(workspace, Query(name, "k", vector=str(tmp_path / "q.npy"), k=1))
+
+    assert _ids(by(rows[6])) == [ids[6]]
+    assert _ids(by(rows[6:7].astype(np.float64))) == [ids[6]]
+    for array, says in [
+        (rows[0][:5], "vectors of 5 numbers, but index 'k' has 8"),
+        (np.full(8, np.nan), "NaN"),
+        (np.array(["a"] * 8), "not numbers"),
+        (np.ones((2, 2, 2)), "no vector"),
+        (np.ones((0, 8)), "no vector"),
+    ]:
+        with pytest.raises(InvalidInput, match=says):
+            by(array)
+    (tmp_path / "q.npy").write_text("junk")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        search(workspace, Query(name, "k", vector=str(tmp_path / "q.npy")))
+    with pytest.raises(InvalidInput, match="no file"):
+        search(workspace, Query(name, "k", vector=str(tmp_path / "none.npy")))
+
+
+def test_by_a_picture_and_by_text(workspace: Workspace, unique_name: Name, tmp_path: Path) -> None:
+    dataset = make_dataset(workspace, unique_name("text"), 6)
+    rows = vectors(6)
+    make_index(workspace, Scope(dataset.name), "k", rows, source=Made(model="m"), supports_prompts=True)
+    make_index(workspace, Scope(dataset.name), "mute", rows, source=Made(model="m"))
+    make_index(workspace, Scope(dataset.name), "bare", rows)
+    asked: list[tuple[str | None, str | None]] = []
+
+    def embed(run: runs.RunInfo, query: Query) -> Floats:
+        asked.append((query.text, query.image))
+        return rows[4]
+
+    ids = dataset.values("id")
+    for query in (
+        Query(dataset.name, "k", text="a kite", k=1),
+        Query(dataset.name, "mute", image="/i.png", k=1),
+    ):
+        assert _ids(search(workspace, query, embed=embed)) == [ids[4]]
+    assert asked == [("a kite", None), (None, "/i.png")]
+    with pytest.raises(InvalidInput, match="takes no text"):
+        search(workspace, Query(dataset.name, "mute", text="a kite"), embed=embed)
+    with pytest.raises(InvalidInput, match="names no model"):
+        search(workspace, Query(dataset.name, "bare", image="/i.png"), embed=embed)
+
+
+def test_a_picture_finds_itself_with_the_built_in_model(
+    workspace: Workspace, unique_name: Name, tmp_path: Path
+) -> None:
+    from tui.core import embedding, models
+
+    random = np.random.default_rng(1)
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 255, (40, 40, 3), np.uint8)).save(path)
+    dataset = workspace.fiftyone().Dataset(unique_name("picture"), persistent=True)
+    dataset.add_images([str(path) for path in paths], progress=False)
+    model = models.load_model(models.BUILTIN)
+    rows = np.stack([embedding.embed_image(path, model) for path in paths])
+    make_index(workspace, Scope(dataset.name), "k", rows, source=Made(model=models.BUILTIN))
+    hit = search(workspace, Query(dataset.name, "k", image=str(paths[3]), k=1)).hits[0]
+    assert hit.filepath == str(paths[3]) and hit.score == pytest.approx(1, abs=1e-4)
+    with pytest.raises(KitescopeError):
+        search(workspace, Query(dataset.name, "k", image=str(tmp_path / "none.png")))
+
+
+def test_an_id_that_is_not_in_the_index_is_named(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    name, ids, _ = indexed
+    workspace.milvus().delete(runs.require_run(workspace, name, "k").collection or "", [ids[1]])
+    with pytest.raises(KitescopeError, match=ids[1]) as caught:
+        search(workspace, Query(name, "k", ids=(ids[0], ids[1])))
+    assert caught.value.exit_code == 1 and "sync" in caught.value.remedy
+    with pytest.raises(KitescopeError, match="nonsense") as caught:
+        search(workspace, Query(name, "k", ids=("nonsense",)))
+    assert name in caught.value.remedy
+
+
+def test_a_sample_id_given_for_patches_gets_a_hint(workspace: Workspace, unique_name: Name) -> None:
+    dataset = make_dataset(workspace, unique_name("hint"), 5)
+    scope = Scope(dataset.name, "boxes")
+    make_index(workspace, scope, "k", vectors(len(all_ids(workspace, scope)[0])))
+    with pytest.raises(KitescopeError) as caught:
+        search(workspace, Query(dataset.name, "k", ids=(dataset.last().id,)))
+    assert "labels in 'boxes'" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({}, "nothing to search for"),
+        ({"ids": ("a",), "text": "b"}, "cannot be mixed"),
+        ({"ids": ("a",), "k": 0}, "at least one hit"),
+        ({"ids": ("a",), "offset": -1}, "before the first"),
+        ({"ids": ("a",), "k": 16_385}, "16,384"),
+        ({"ids": ("a",), "k": 1_000, "offset": 16_000}, "16,384"),
+    ],
+)
+def test_queries_that_mean_nothing(
+    query: dict[str, Any], says: str, workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        search(workspace, Query(indexed[0], "k", **query))
+
+
+def test_unknown_names_and_runs_that_are_no_index(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    import fiftyone.brain as fob
+
+    name, ids, _ = indexed
+    with pytest.raises(UnknownName, match="dataset"):
+        search(workspace, Query(name + "x", "k", ids=(ids[0],)))
+    with pytest.raises(UnknownName, match="key"):
+        search(workspace, Query(name, "kk", ids=(ids[0],)))
+    dataset = workspace.fiftyone().load_dataset(name, reload=True)
+    fob.compute_visualization(dataset, embeddings="emb", method="pca", brain_key="viz", verbose=False)
+    with pytest.raises(InvalidInput, match="visualization run by pca"):
+        search(workspace, Query(name, "viz", ids=(ids[0],)))
+
+
+def test_vectors_of_deleted_samples_make_room_for_others(
+    engine_workspace: Workspace, unique_name: Name
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("stale"), 60)
+    rows = vectors(60)
+    make_index(ws, Scope(dataset.name), "k", rows)
+    ids = dataset.values("id")
+    order = list(np.argsort(-_unit(rows) @ _unit(rows[0])))
+    dataset.delete_samples([ids[i] for i in order[1:40]])
+    left = [ids[i] for i in [order[0], *order[40:]]]
+    assert _ids(search(ws, Query(dataset.name, "k", ids=(ids[0],), k=10))) == left[:10]
+    assert _ids(search(ws, Query(dataset.name, "k", ids=(ids[0],), k=50))) == left
+
+
+def test_a_collection_that_is_gone_is_said_so(engine_workspace: Workspace, unique_name: Name) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("gone"), 3)
+    collection = make_index(ws, Scope(dataset.name), "k", vectors(3))
+    query = Query(dataset.name, "k", ids=(dataset.first().id,))
+    ws.milvus().drop(collection)
+    with pytest.raises(KitescopeError, match="does not exist any more") as caught:
+        search(ws, query)
+    assert "build" in caught.value.remedy and caught.value.exit_code == 1
+
+
+def test_a_released_collection_is_loaded_and_an_empty_one_has_no_hits(
+    engine_workspace: Workspace, unique_name: Name, tmp_path: Path
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("cold"), 3)
+    collection = make_index(ws, Scope(dataset.name), "k", vectors(3))
+    ws.milvus().release(collection)
+    assert len(search(ws, Query(dataset.name, "k", ids=(dataset.first().id,))).hits) == 3
+    ws.milvus().delete(collection, dataset.values("id"))
+    np.save(tmp_path / "q.npy", vectors(1))
+    assert search(ws, Query(dataset.name, "k", vector=str(tmp_path / "q.npy"))).hits == ()
+
+
+def test_ids_that_stock_inserted_twice_are_one_hit(
+    mongod: Mongod, milvus_standalone: MilvusStandalone, unique_name: Name
+) -> None:
+    with Workspace(settings_for(mongod, milvus_standalone)) as ws:
+        dataset = make_dataset(ws, unique_name("twice"), 10)
+        collection = make_index(ws, Scope(dataset.name), "k", vectors(10))
+        ids = dataset.values("id")
+        rows = vectors(10)
+        rows = vectors(10)
+        twice = [{"pk": ids[i], "sample_id": ids[i], "vector": rows[i]} for i in range(6)]
+        ws.milvus()._client.insert(collection, twice)
+        assert ws.milvus().count(collection) == 16
+        found = _ids(search(ws, Query(dataset.name, "k", ids=(ids[0],), k=10)))
+        assert sorted(found) == sorted(ids)
