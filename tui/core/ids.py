@@ -33,15 +33,10 @@ class IdSet:
     @classmethod
     def collect(cls, pages: Iterable[Sequence[str]]) -> IdSet:
         """Make a set of all ids in ``pages``; memory grows by 12 bytes an id."""
-        raw = bytearray()
-        others: set[str] = set()
-        rows = 0
+        buffer = IdBuffer()
         for page in pages:
-            rows += len(page)
-            packed, odd = _split(page)
-            raw += packed
-            others.update(odd)
-        return cls(_sorted_unique(raw), frozenset(others), rows)
+            buffer.add(page)
+        return buffer.freeze()
 
     def __len__(self) -> int:
         return len(self._packed) + len(self._others)
@@ -94,6 +89,30 @@ class IdSet:
         at = np.searchsorted(self._packed, wanted)
         at[at == len(self._packed)] = 0
         return np.where(self._packed[at] == wanted, at, -1).astype(np.int64)
+
+
+class IdBuffer:
+    """Ids on their way into a set."""
+
+    def __init__(self) -> None:
+        self._raw = bytearray()
+        self._others: set[str] = set()
+        self._rows = 0
+
+    def add(self, ids: Sequence[str]) -> None:
+        """Take some more ids."""
+        packed, odd = _split(ids)
+        self._raw += packed
+        self._others.update(odd)
+        self._rows += len(ids)
+
+    def freeze(self) -> IdSet:
+        """Answer the set of what was added; nothing may be added afterwards."""
+        return IdSet(_sorted_unique(self._raw), frozenset(self._others), self._rows)
+
+    def snapshot(self) -> IdSet:
+        """Answer the set of what was added so far, in memory of its own."""
+        return IdSet(_sorted_unique(bytearray(self._raw)), frozenset(self._others), self._rows)
 
 
 def unpack(packed: Packed) -> list[str]:

@@ -80,6 +80,11 @@ class Milvus(Server):
             raise InvalidInput(f"{len(ids)} ids do not fit vectors of shape {array.shape}")
         if not np.isfinite(array).all():
             raise InvalidInput("A vector holds NaN or infinite numbers", "Leave it out")
+        if len(set(ids)) != len(ids):
+            # A server removes what it had of an id, and then keeps every row that the request holds.
+            last = {one: at for at, one in enumerate(ids)}
+            ids, sample_ids = list(last), [sample_ids[at] for at in last.values()]
+            array = array[list(last.values())]
         if not len(ids):
             return
         with milvus_link.translated(self.address, name):
@@ -118,18 +123,32 @@ class Milvus(Server):
 
     def vectors(self, name: str, ids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
         """Answer the vectors of these ids in their order, of shape (n, dim); missing ids are left out."""
+        kept, _, found = self.rows(name, ids)
+        return kept, found
+
+    def rows(self, name: str, ids: Sequence[str]) -> tuple[list[str], list[str], NDArray[np.float32]]:
+        """Answer ids, sample ids and vectors, (n, dim), in the order asked for; missing ids are left out."""
         import numpy as np
 
-        found: dict[str, NDArray[np.float32]] = {}
-        step = max(1, min(4_096, _FETCH_BYTES // (4 * max(1, self._dim(name)))))
+        found: dict[str, tuple[str, NDArray[np.float32]]] = {}
+        dim = self._dim(name)
+        step = max(1, min(4_096, _FETCH_BYTES // (4 * max(1, dim))))
         for start in range(0, len(ids), step):
-            chunk = id_filter(ids[start : start + step])
-            for row in self._query(name, chunk, ["pk", "vector"], strict_float32=True):
-                found[row["pk"]] = np.asarray(row["vector"], dtype=np.float32)
+            wanted = list(ids[start : start + step])
+            answered = True
+            # A server that holds some of them twice leaves others out: ask again for these.
+            while wanted and answered:
+                rows = self._query(
+                    name, id_filter(wanted), ["pk", "sample_id", "vector"], strict_float32=True
+                )
+                for row in rows:
+                    found[row["pk"]] = row["sample_id"], np.asarray(row["vector"], dtype=np.float32)
+                answered = bool(rows)
+                wanted = [one for one in wanted if one not in found]
         kept = [one for one in ids if one in found]
-        if not kept:
-            return [], np.empty((0, self._dim(name)), dtype=np.float32)
-        return kept, np.stack([found[one] for one in kept])
+        vectors = [found[one][1] for one in kept]
+        stacked = np.stack(vectors) if vectors else np.empty((0, dim), dtype=np.float32)
+        return kept, [found[one][0] for one in kept], stacked
 
     def search(
         self,
