@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import settings_for
+from tests.engines.servers import MilvusLite, Mongod
+from tui.core.indexes import BuildSpec, Source
+from tui.core.selection import Scope
+from tui.core.settings import Settings
+from tui.jobs.spec import JobSpec, job_spec
+from tui.jobs.store import JobStore
+
+COUNT = 1_200
+DIM = 16
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A dataset of ``COUNT`` samples and a file with a vector for each."""
+
+    dataset: str
+    file: Path
+    ids: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Vectors:
+    """Written straight into the database: FiftyOne would take its time for the same documents."""
+    import numpy as np
+    import pymongo
+    from bson import ObjectId
+
+    file = tmp_path_factory.mktemp("vectors") / "vectors.npy"
+    np.save(file, np.random.default_rng(7).normal(size=(COUNT, DIM)).astype(np.float32))
+    name = "jobs-vectors"
+    make_dataset(mongod, name)
+    with pymongo.MongoClient(mongod.uri) as client:
+        database = client["fiftyone"]
+        samples = database[database["datasets"].find_one({"name": name})["sample_collection_name"]]
+        template = samples.find_one({})
+        samples.delete_many({})
+        made = [ObjectId() for _ in range(COUNT)]
+        samples.insert_many([{**template, "_id": one, "filepath": f"/none/{one}.png"} for one in made])
+    return Vectors(name, file, tuple(map(str, made)))
+
+
+def make_dataset(mongod: Mongod, name: str) -> None:
+    from tui.core.settings import resolve
+    from tui.core.workspace import Workspace
+
+    with Workspace(resolve(flags={"database_uri": mongod.uri}, env={})) as ws:
+        fiftyone = ws.fiftyone()
+        dataset = fiftyone.Dataset(name, persistent=True)
+        dataset.add_sample(fiftyone.Sample(filepath="/none/first.png"))
+
+
+@pytest.fixture
+def settings(mongod: Mongod, milvus_lite: MilvusLite) -> Settings:
+    return settings_for(mongod, milvus_lite)
+
+
+@pytest.fixture
+def store(home: Path) -> JobStore:
+    return JobStore()
+
+
+@pytest.fixture
+def spec_for(vectors: Vectors, unique_name: Callable[[str], str]) -> Callable[..., JobSpec]:
+    """``spec_for(settings, slow=True)``: a build of the vectors; slow: one request per vector."""
+
+    def make(settings: Settings, *, slow: bool = False, **over: Any) -> JobSpec:
+        key = unique_name("k").replace("-", "_")
+        build = BuildSpec(
+            **{
+                "scope": Scope(vectors.dataset),
+                "brain_key": key,
+                "source": Source(embeddings=str(vectors.file)),
+                "batch_size": 1 if slow else None,
+                **over,
+            }
+        )
+        return job_spec("build", vectors.dataset, key, settings, build)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left(home: Path) -> Iterator[None]:
+    """Kill what a failed test left running."""
+    yield
+    store = JobStore()
+    for job in store.list() if store.path.exists() else []:
+        if not job.ended and job.pid and job.pid != os.getpid():
+            os.killpg(job.pid, signal.SIGKILL)
