@@ -72,6 +72,15 @@ CHOICE = [
     _key("choice-leave", "enter", "leave", "Done", tip="On to the next field"),
 ]
 
+SCROLL = [
+    _key("scroll-down", "j,down", "lines(1)", "Down"),
+    _key("scroll-up", "k,up", "lines(-1)", "Up"),
+    _key("scroll-top", "g,home", "edge(0)", "Beginning"),
+    _key("scroll-bottom", "G,end", "edge(1)", "End"),
+    _key("scroll-page-down", "ctrl+d,pagedown", "page(1)", "Page down"),
+    _key("scroll-page-up", "ctrl+u,pageup", "page(-1)", "Page up"),
+]
+
 COMMON = [
     _key("refresh", "r", "refresh_data", "Refresh"),
     _key("copy", "y", "copy", "Copy", tip="Copy to the clipboard, also over SSH (OSC 52)"),
@@ -108,14 +117,24 @@ DATASETS = [
         show=True,
         tip="Narrow to a saved view, tags, a label or a number",
     ),
+    _key(
+        "dataset-detail",
+        "d",
+        "detail",
+        "Look inside",
+        show=True,
+        tip="Labels, tags, views, fields and pictures; where there is room they are beside the list",
+    ),
     _key("dataset-import", "i", "import", "Import", show=True, tip="A folder of images"),
     _key("dataset-delete", "D", "delete", "Delete", tip="Delete the dataset; asks for its name"),
 ]
 
 BUILD = [
     _key("build-start", "f5", "start", "Start", show=True, tip="Start the job; it goes on without the UI"),
-    _key("build-models", "m", "models", "Models", show=True, tip="Choose from everything that can embed"),
-    _key("build-defaults", "f8", "defaults", "Defaults", tip="Put every field back"),
+    _key("build-models", "m,f4", "models", "Models", show=True, tip="Choose from everything that can embed"),
+    _key("build-plan", "p,f6", "plan", "Plan", show=True, tip="What the build would do, in full"),
+    _key("build-edit", "e", "edit", "Edit", show=True, tip="Into the form, as tab does; esc leaves it"),
+    _key("build-defaults", "f8", "defaults", "Defaults", show=True, tip="Put every field back"),
 ]
 
 JOBS = [
@@ -203,6 +222,7 @@ GROUPS: Mapping[str, list[Binding]] = {
     "Everywhere": APP + COMMON,
     "Tables": TABLE + FILTER,
     "Forms": FORM + CHOICE,
+    "Texts": SCROLL,
     "Connection": CONNECTION,
     "Datasets": DATASETS,
     "Build": BUILD,

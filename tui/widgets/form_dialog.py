@@ -53,6 +53,10 @@ class FormDialog(ModalScreen[dict[str, str] | None]):
         """The first field has the keyboard."""
         self.query_one(Form).focus()
 
+    def say(self, about: str) -> None:
+        """Show another line above the form; the dialog must have begun with one."""
+        self.query_one(".dialog-about", Static).update(plain(about))
+
     @on(Form.Finished)
     def _finished(self) -> None:
         self.query_one("#yes").focus()

@@ -11,9 +11,8 @@ from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from tui.widgets.spinner import spinner
 from tui.widgets.text import plain
-
-_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Steps(VerticalScroll, can_focus=False):
         for step in self._taken:
             table.add_row(*self._line(step))
         if self.running:
-            table.add_row(Text(_SPINNER[self._turn % len(_SPINNER)], "dim"))
+            table.add_row(Text(spinner(self._turn), "dim"))
         self.query_one("#steps-lines", Static).update(table)
 
     @staticmethod
