@@ -110,8 +110,12 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Follow the app's state and take the keyboard."""
-        self.watch(self.app, "state", self._take_state)
+        # Only then is the screen mounted, and watchers may touch its widgets.
+        self.call_next(self._follow_state)
         self.focus_main()
+
+    def _follow_state(self) -> None:
+        self.watch(self.app, "state", self._take_state)
 
     def _take_state(self, state: AppState) -> None:
         self.state = state
