@@ -25,13 +25,14 @@ class Details:
 
 
 class DetailPane(Vertical, can_focus=True):
-    """A large picture above its facts."""
+    """A large picture and its facts: below each other, or side by side where the pane is low."""
 
     def compose(self) -> ComposeResult:
         """Picture, title, facts."""
         yield Picture(id="large")
-        yield Static(id="detail-title", markup=False)
-        yield Static(id="detail-facts", markup=False)
+        with Vertical(id="told"):
+            yield Static(id="detail-title", markup=False)
+            yield Static(id="detail-facts", markup=False)
 
     def show(self, details: Details | None) -> None:
         """Show one picture, or none."""

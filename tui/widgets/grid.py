@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -26,6 +28,7 @@ ZOOM = (4, 8, 12, 18, 28)
 _LEAST_HEIGHT = 4
 # Cells of drawings kept in memory: some screens full.
 _KEPT_CELLS = 60_000
+_KEPT_LINES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Layout:
         return self.columns * self.rows
 
 
+@lru_cache(16)
 def layout(width: int, height: int, zoom: int) -> Layout:
     """Share ``width`` x ``height`` cells out among pictures that look square."""
     lines = max(height - 1, 1)
@@ -114,7 +118,9 @@ class PictureGrid(PictureWidget, can_focus=True):
         self.marks: frozenset[str] = frozenset()
         self.cursor = 0
         self.top = 0
-        self._drawn_lines: dict[int, Strip] = {}
+        # Composed lines by number and by whether the scroll bar is there; rows that lack pictures.
+        self._lines: dict[tuple[int, bool], Strip] = {}
+        self._incomplete: set[int] = set()
         self._styles_of: dict[str, Style] = {}
 
     # What is shown
@@ -149,16 +155,20 @@ class PictureGrid(PictureWidget, can_focus=True):
     @property
     def layout_now(self) -> Layout:
         """How the place is shared out at this size and zoom."""
-        return layout(self.size.width, self.size.height, self.zoom)
+        return layout(*self.size, self.zoom)
 
     def subjects(self) -> Sequence[Subject]:
-        """What is visible, then the next screen, so that going on shows pictures at once."""
+        """What is visible, nearest to the cursor first, then the next screen, so that going on is at once."""
         if not self.size.area:
             return ()
         at = self.layout_now
-        start = self.top * at.columns
-        ahead = self.tiles[start : start + 2 * at.visible]
-        return [tile.subject for tile in ahead if tile is not None]
+        cursor = self.cursor // at.columns
+        rows = sorted(
+            range(self.top, self.top + 2 * at.rows),
+            key=lambda row: (row > self.top + at.rows, abs(row - cursor)),
+        )
+        near = [tile for row in rows for tile in self.tiles[row * at.columns : (row + 1) * at.columns]]
+        return [tile.subject for tile in near if tile is not None]
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -171,14 +181,13 @@ class PictureGrid(PictureWidget, can_focus=True):
         at = self.layout_now
         self._painter.set_capacity(max(_KEPT_CELLS // (at.width * at.height), 3 * at.visible))
         self._keep_visible()
-        self._drawn_lines.clear()
+        self._forget_lines()
         self._ask()
         super().draw_again()
 
     def pictures_arrived(self) -> None:
-        """Draw the rows anew; what is drawn already is only joined."""
-        self._drawn_lines.clear()
-        self.refresh()
+        """Draw those rows anew that lacked pictures."""
+        self._redraw_rows(self._incomplete)
 
     def _ask(self) -> None:
         """Ask for unknown tiles on this screen and the next."""
@@ -206,24 +215,39 @@ class PictureGrid(PictureWidget, can_focus=True):
         """Put the cursor on a tile and scroll as far as needed."""
         if not self.tiles:
             return
-        before = self.cursor, self.top
+        before, wide = (self.cursor, self.top), self.layout_now.columns
         self._place(index)
         if self.top != before[1]:
-            self._drawn_lines.clear()
+            self._forget_rows({before[0] // wide, self.cursor // wide})
             self._ask()
             self._painter.want(self.subjects(), self.picture_size)
             self.refresh()
         elif self.cursor != before[0]:
-            self._redraw_rows(before[0], self.cursor)
-        if self.cursor // self.layout_now.columns == (len(self.tiles) - 1) // self.layout_now.columns:
+            self._redraw_rows({before[0] // wide, self.cursor // wide})
+        if self.cursor // wide == (len(self.tiles) - 1) // wide:
             self.post_message(self.EndReached())
 
-    def _redraw_rows(self, *indices: int) -> None:
+    def _forget_rows(self, rows: set[int]) -> None:
+        """Compose these rows again when they are next seen."""
+        block = self.layout_now.block
+        for row in rows:
+            for line in range(row * block, (row + 1) * block + 1):
+                self._lines.pop((line, False), None)
+                self._lines.pop((line, True), None)
+
+    def _redraw_rows(self, rows: set[int]) -> None:
+        """Compose these rows again and paint those that are seen."""
         at = self.layout_now
-        for row in {index // at.columns for index in indices}:
-            for line in range(row * at.block, (row + 1) * at.block + 1):
-                self._drawn_lines.pop(line, None)
-        self.refresh()
+        touched = set(rows)
+        self._forget_rows(touched)
+        self._incomplete -= touched
+        for row in touched:
+            if self.top <= row <= self.top + at.rows:
+                self.refresh(Region(0, (row - self.top) * at.block, self.size.width, at.block + 1))
+
+    def _forget_lines(self) -> None:
+        self._lines.clear()
+        self._incomplete.clear()
 
     def move(self, columns: int, rows: int) -> None:
         """Move the cursor; past the end of a row it goes on in the next."""
@@ -247,7 +271,7 @@ class PictureGrid(PictureWidget, can_focus=True):
         """Show larger or smaller pictures; tells whether there was another size to show."""
         before = self.layout_now
         for zoom in range(self.zoom + by, len(ZOOM) if by > 0 else -1, by):
-            if layout(self.size.width, self.size.height, zoom) != before:
+            if layout(*self.size, zoom) != before:
                 self.zoom = zoom
                 self.draw_again()
                 return True
@@ -271,7 +295,7 @@ class PictureGrid(PictureWidget, can_focus=True):
         """Mark exactly these."""
         if marks != self.marks:
             self.marks = marks
-            self._drawn_lines.clear()
+            self._forget_lines()
             self.refresh()
             self.post_message(self.MarksChanged())
 
@@ -281,7 +305,7 @@ class PictureGrid(PictureWidget, can_focus=True):
         at = self.layout_now
         column, row = (x - 1) // (at.width + 1), y // at.block
         index = (self.top + row) * at.columns + column
-        inside = x >= 1 and column < at.columns and row < at.rows and index < len(self.tiles)
+        inside = x >= 1 and column < at.columns and index < len(self.tiles)
         return index if inside else None
 
     def on_click(self, event: events.Click) -> None:
@@ -308,7 +332,7 @@ class PictureGrid(PictureWidget, can_focus=True):
         """Colours changed with the theme."""
         super().notify_style_update()
         self._styles_of.clear()
-        self._drawn_lines.clear()
+        self._forget_lines()
 
     def _style(self, name: str) -> Style:
         if name not in self._styles_of:
@@ -321,14 +345,23 @@ class PictureGrid(PictureWidget, can_focus=True):
         """One line of the widget: of a row's frame, pictures or captions, with the scroll bar at its end."""
         at = self.layout_now
         width = self.size.width
-        if not self.tiles or y > at.rows * at.block:
-            return Strip.blank(width, self._style(""))
         line = self.top * at.block + y
-        if line not in self._drawn_lines:
-            self._drawn_lines[line] = self._line(at, line)
-        drawn = self._drawn_lines[line]
-        bar = Strip([self._bar(at, y)])
-        return Strip.join([drawn, Strip.blank(max(width - drawn.cell_length - 1, 0), self._style("")), bar])
+        # Lines that are left over show the upper part of the row that follows.
+        if line > -(-len(self.tiles) // at.columns) * at.block or (
+            y > at.rows * at.block and self.protocol == "sixel"
+        ):
+            return Strip.blank(width, self._style(""))
+        key = line, self._has_bar(at, y)
+        if key not in self._lines:
+            if len(self._lines) > _KEPT_LINES:
+                self._lines.clear()
+            self._lines[key] = self._with_bar(self._line(at, line), key[1])
+        return self._lines[key]
+
+    def _with_bar(self, line: Strip, bar: bool) -> Strip:
+        blank = Strip.blank(max(self.size.width - line.cell_length - 1, 0), self._style(""))
+        end = Segment("▐", self._style("bar")) if bar else Segment(" ", self._style(""))
+        return Strip.join([line, blank, Strip([end], 1)])
 
     def _line(self, at: Layout, line: int) -> Strip:
         row, inside = divmod(line, at.block)
@@ -342,13 +375,16 @@ class PictureGrid(PictureWidget, can_focus=True):
 
     def _frame_line(self, at: Layout, row: int) -> Strip:
         """The line above a row, which is also the one below the row before."""
-        text = [" "] * (at.columns * (at.width + 1) + 1)
+        width = at.columns * (at.width + 1) + 1
         cursor_row, column = divmod(self.cursor, at.columns)
-        if row in (cursor_row, cursor_row + 1):
-            start = column * (at.width + 1)
-            left, middle, right = "▗▄▖" if row == cursor_row else "▝▀▘"
-            text[start : start + at.width + 2] = [left, *[middle] * at.width, right]
-        return Strip([Segment("".join(text), self._style("frame"))], len(text))
+        if row not in (cursor_row, cursor_row + 1):
+            return Strip.blank(width, self._style(""))
+        before = column * (at.width + 1)
+        left, middle, right = "▗▄▖" if row == cursor_row else "▝▀▘"
+        edge = Segment(left + middle * at.width + right, self._style("frame"))
+        blank = Strip.blank(before, self._style(""))
+        after = Strip.blank(width - before - at.width - 2, self._style(""))
+        return Strip.join([blank, Strip([edge], at.width + 2), after])
 
     def _edge(self, at: Layout, row: int, column: int) -> Strip:
         """The column left of a cell, which is also the one right of the cell before."""
@@ -366,41 +402,36 @@ class PictureGrid(PictureWidget, can_focus=True):
             return Strip([Segment(text, self._style("caption" if dots else ""))], at.width)
         if y == at.height:
             return self._caption(at, tile, index)
-        drawing = self.drawing(tile.subject)
+        drawing = self._painter.get(tile.subject, (at.width, at.height))
         if drawing is None or y >= len(drawing.lines):
+            self._incomplete.add(index // at.columns)
             return Strip.blank(at.width, self._style(""))
         return drawing.lines[y]
 
     def _caption(self, at: Layout, tile: Tile, index: int) -> Strip:
+        """Mark, score and label, as far as there is room."""
         here = index == self.cursor
         mark = "●" if tile.id in self.marks else ""
-        score = tile.score if at.width >= len(tile.score) + len(mark) else ""
-        label = plain(tile.label)
-        parts = [(mark, "mark"), (score, "score"), (label, "caption")]
         segments: list[Segment] = []
-        room = at.width
-        for text, name in parts:
-            if not text or room <= 0:
-                continue
-            shown = text if cell_len(text) <= room else set_cell_size(text, room - 1) + "…"
-            style = self._style("cursor") if here else self._style(name)
-            gap = " " if segments and room > cell_len(shown) else ""
-            if gap:
-                shown = shown if cell_len(shown) < room else set_cell_size(shown, room - 2) + "…"
-            segments.append(Segment(gap + shown, style))
-            room -= cell_len(gap + shown)
-        segments.append(Segment(" " * max(room, 0), self._style("cursor" if here else "")))
+        used = 0
+        for text, name in ((mark, "mark"), (tile.score, "score"), (plain(tile.label), "caption")):
+            gap = " " if segments else ""
+            shown = _cut(text, at.width - used - len(gap))
+            if shown:
+                segments.append(Segment(gap + shown, self._style("cursor" if here else name)))
+                used += len(gap) + cell_len(shown)
+        segments.append(Segment(" " * (at.width - used), self._style("cursor" if here else "")))
         return Strip(segments, at.width)
 
-    def _bar(self, at: Layout, y: int) -> Segment:
-        """The scroll bar: one column, only when there is more than a screen."""
+    def _has_bar(self, at: Layout, y: int) -> bool:
+        """Whether the scroll bar is on this line; there is none when all fits on a screen."""
         rows = -(-len(self.tiles) // at.columns)
         if rows <= at.rows:
-            return Segment(" ", self._style(""))
+            return False
         height = self.size.height
         length = max(height * at.rows // rows, 1)
         start = round((height - length) * self.top / max(rows - at.rows, 1))
-        return Segment("▐" if start <= y < start + length else " ", self._style("bar"))
+        return start <= y < start + length
 
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """Every picture of the rows that are touched."""
@@ -412,3 +443,10 @@ class PictureGrid(PictureWidget, can_focus=True):
                 drawing = self.drawing(tile.subject) if tile else None
                 if drawing and drawing.sixels:
                     yield 1 + column * (at.width + 1), row * at.block + 1, drawing.sixels
+
+
+def _cut(text: str, room: int) -> str:
+    """Text that fits into some cells, with an ellipsis where it was cut; empty when that says nothing."""
+    if cell_len(text) <= room:
+        return text
+    return set_cell_size(text, room - 1) + "…" if room > 1 else ""

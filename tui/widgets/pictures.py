@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual import events
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -120,6 +121,10 @@ class PictureWidget(Widget):
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """Where pictures stand among some lines of the widget: x, y of the picture, and its data."""
         return ()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without the one that looks for terminal colours in every cell: pictures have none."""
+        return [each for each in super().get_line_filters() if not isinstance(each, ANSIToTruecolor)]
 
     # Sixels are painted over the cells
 

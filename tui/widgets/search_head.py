@@ -108,7 +108,7 @@ class FactLines(Widget):
         line = Text()
         parts = []
         if facts.place[1] > 1:
-            parts.append((f"step {facts.place[0]} of {facts.place[1]}  [ ]", "dim"))
+            parts.append((f"step {facts.place[0]} of {facts.place[1]}  [ back  ] on", "dim"))
         if facts.narrowed:
             parts.append((f"only {plain(facts.narrowed)}  V clears", "bold cyan"))
         if facts.marked:

@@ -1,0 +1,347 @@
+"""What the Search screen knows and shows: the index, the question, its answer. Its keys are in ``search``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import Worker
+
+from tui.core.errors import KitescopeError
+from tui.core.query_helper import QueryHelper
+from tui.messages import Failed, SearchRequested
+from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
+from tui.screens.base import BaseScreen, core_call
+from tui.screens.search_messages import Counted, Found, Opened, PageRead
+from tui.screens.search_view import details, facts, nothing_here, tile
+from tui.state import AppState
+from tui.widgets.detail import DetailPane
+from tui.widgets.grid import PictureGrid
+from tui.widgets.search_head import SearchHead
+
+if TYPE_CHECKING:
+    from tui.core.datasets import Scope
+    from tui.core.run_list import RunInfo
+    from tui.core.scopes import SampleInfo
+    from tui.core.search import Hit
+
+_BROWSE_PAGE = 200
+_OPENING, _ASKING, _BROWSING = "opening the index", "searching", "reading the dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is being waited for, so that it can be cancelled."""
+
+    worker: Worker[None]
+    words: str
+
+
+class Searching(BaseScreen):
+    """A screen that asks an index and shows what it answers; nothing here waits for an engine."""
+
+    MAIN: ClassVar[str] = "#grid"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._helper = QueryHelper()
+        self._history = History()
+        self._run: RunInfo | None = None
+        self._chosen: tuple[str, str] | None = None
+        self._wanted_id: str | None = None
+        self._narrowing = Narrowing()
+        self._waiting: _Waiting | None = None
+        self._reading = False
+        self._wrong: KitescopeError | None = None
+        self._items: dict[str, Hit | SampleInfo] = {}
+        self._ready = False
+
+    def body(self) -> ComposeResult:
+        """The question above; the grid and beside it one picture large."""
+        yield SearchHead()
+        with Horizontal(id="results"):
+            yield PictureGrid(zoom=self.kitescope.last.zoom, id="grid")
+            yield Static(id="nothing", markup=False)
+            yield DetailPane(id="detail", classes="side")
+
+    def on_mount(self) -> None:
+        """From now on the state is followed; what it says already is taken up at once."""
+        self._ready = True
+        self.call_later(lambda: self.watch_state(self.state, self.state))
+
+    def on_unmount(self) -> None:
+        """The helper process ends with the app."""
+        self._helper.close()
+
+    @property
+    def grid(self) -> PictureGrid:
+        """The thumbnails."""
+        return self.query_one(PictureGrid)
+
+    # Which index
+
+    def watch_state(self, _old: AppState, new: AppState) -> None:
+        """Open the index that was chosen, as soon as the database is there."""
+        if not self._ready:
+            return
+        if new.index != self._chosen:
+            self._close_index()
+            self._chosen = new.index
+        if new.index and self._run is None and self._waiting is None and self._wrong is None:
+            if new.database.status == "ready":
+                self._wait(self._load_index(*new.index), "opening the index")
+            elif new.database.status == "failed":
+                self._wrong = KitescopeError(new.database.detail, new.database.remedy)
+        elif new.database.status == "connecting":
+            self._wrong = None
+        self._tell_facts()
+
+    def _close_index(self) -> None:
+        self._cancel()
+        self._run = self._wrong = None
+        self._history.clear()
+        self._narrowing = Narrowing()
+        self._items.clear()
+        self.grid.set_marks(frozenset())
+        self.grid.show([])
+        self.query_one(SearchHead).show_question("", None)
+
+    @core_call(_OPENING)
+    def _load_index(self, dataset: str, brain_key: str) -> Message | None:
+        from tui.core.run_list import require_run
+
+        return Opened(require_run(self.kitescope.workspace, dataset, brain_key))
+
+    @on(Opened)
+    def _opened(self, message: Opened) -> None:
+        self._waiting, self._run = None, message.run
+        wanted, self._wanted_id = self._wanted_id, None
+        self._ask(Ask(ids=(wanted,)) if wanted else Ask())
+
+    @on(SearchRequested)
+    def _search_by(self, message: SearchRequested) -> None:
+        """The app brought the user here to search by one picture."""
+        message.stop()
+        if message.id is None:
+            return
+        if self._run and (self._run.dataset, self._run.brain_key) == (message.dataset, message.brain_key):
+            self._ask_by((message.id,))
+        else:
+            self._wanted_id = message.id
+
+    # Asking
+
+    def _ask_by(self, ids: tuple[str, ...], **more: Any) -> None:
+        item = self._items.get(ids[0]) if ids else None
+        shown = (item.filepath, item.box, tile(item).label) if item else None
+        self._ask(Ask(ids=ids, shown=shown, **more))
+
+    def _ask(self, ask: Ask) -> None:
+        """Search, or browse; what is on the screen stays until the answer is there."""
+        if self._run is None:
+            self.tell("Choose an index first: press o.")
+            return
+        ask = replace(ask, narrowing=self._narrowing)
+        self._cancel()
+        self._remember_cursor()
+        if ask.browses:
+            self._wait(self._count(ask, self._run), "reading the dataset")
+        else:
+            self._wait(self._load_hits(ask, self._run, 0), "searching")
+        self.focus_main()
+
+    def _remember_cursor(self) -> None:
+        if step := self._history.current:
+            step.cursor = self.grid.cursor
+
+    def _scope(self, ask: Ask, run: RunInfo) -> Scope:
+        """What one browses: what the index was made of, narrowed."""
+        from tui.core.datasets import Scope
+
+        narrowing, made = ask.narrowing, run.scope
+        return Scope(
+            run.dataset,
+            run.patches_field,
+            narrowing.view or made.view,
+            narrowing.tags or made.tags,
+            (*made.where, *narrowing.where),
+            made.limit,
+        )
+
+    @core_call(_BROWSING)
+    def _count(self, ask: Ask, run: RunInfo) -> Message | None:
+        from tui.core import datasets
+
+        scope, ws = self._scope(ask, run), self.kitescope.workspace
+        page = datasets.sample_page(ws, scope, 0, _BROWSE_PAGE)
+        total = len(page) if len(page) < _BROWSE_PAGE else datasets.count(ws, scope)
+        return Counted(ask, total, page)
+
+    @core_call("reading more of the dataset")
+    def _load_page(self, ask: Ask, run: RunInfo, first: int) -> Message | None:
+        from tui.core.datasets import sample_page
+
+        page = sample_page(self.kitescope.workspace, self._scope(ask, run), first, _BROWSE_PAGE)
+        return PageRead(ask, first, page)
+
+    @core_call(_ASKING)
+    def _load_hits(self, ask: Ask, run: RunInfo, offset: int) -> Message | None:
+        from tui.core.datasets import samples_by_id
+        from tui.core.search import search
+
+        ws = self.kitescope.workspace
+        result = search(ws, ask.query(run.dataset, run.brain_key, offset), embed=self._helper.embed)
+        if ask.shown is None and ask.image:
+            ask = replace(ask, shown=(ask.image, None, Path(ask.image).name))
+        elif ask.shown is None and (ask.ids or ask.not_ids):
+            one = (ask.ids or ask.not_ids)[:1]
+            found = samples_by_id(ws, replace(self._scope(Ask(), run), limit=None), one)
+            if found:
+                ask = replace(ask, shown=(found[0].filepath, found[0].box, tile(found[0]).label))
+        return Found(ask, offset, result)
+
+    # Answers
+
+    @on(Counted)
+    def _show_browsing(self, message: Counted) -> None:
+        self._waiting = None
+        step = self._step_for(message.ask)
+        step.total = message.total
+        self._show_step(step)
+        self._fill(0, message.page)
+
+    @on(PictureGrid.Needed)
+    def _need(self, message: PictureGrid.Needed) -> None:
+        """Read the page that is looked at; one at a time, the newest wish first."""
+        step = self._history.current
+        if step is None or self._run is None or self._reading:
+            return
+        self._reading = True
+        self._load_page(step.ask, self._run, message.first // _BROWSE_PAGE * _BROWSE_PAGE)
+
+    @on(PageRead)
+    def _page_read(self, message: PageRead) -> None:
+        self._reading = False
+        step = self._history.current
+        if step and step.ask == message.ask:
+            self._fill(message.first, message.page)
+
+    def _fill(self, first: int, items: Sequence[Hit | SampleInfo]) -> None:
+        self._items.update({item.id: item for item in items})
+        self.grid.put(first, [tile(item) for item in items])
+        self._tell_facts()
+
+    @on(Found)
+    def _show_found(self, message: Found) -> None:
+        self._waiting = None
+        result = message.result
+        step = self._step_for(message.ask) if message.offset == 0 else self._history.current
+        if step is None or (message.offset and step.ask != message.ask):
+            return
+        step.score, step.higher_is_closer = result.score, result.higher_is_closer
+        step.elapsed_ms, step.ended = result.elapsed_ms, len(result.hits) < PAGE
+        step.hits = (*step.hits[: message.offset], *result.hits)
+        if message.offset:
+            self._fill(message.offset, result.hits)
+        else:
+            self._show_step(step)
+
+    def _step_for(self, ask: Ask) -> Step:
+        step = Step(ask)
+        self._history.add(step)
+        return step
+
+    def _show_step(self, step: Step) -> None:
+        """Show what a step found, its question in view."""
+        self._narrowing = step.ask.narrowing
+        self._items.update({hit.id: hit for hit in step.hits})
+        tiles = [tile(hit) for hit in step.hits] if not step.ask.browses else [None] * step.total
+        self.query_one(SearchHead).show_question(step.ask.line(), step.ask.shown)
+        self.grid.show(tiles, cursor=step.cursor)
+        self._tell_facts()
+
+    @on(Failed)
+    def _failed_here(self, message: Failed) -> None:
+        """The app tells what went wrong; here the waiting ends, and what was there stays."""
+        self._reading = False
+        if message.doing in (_OPENING, _ASKING, _BROWSING):
+            self._waiting = None
+        if message.doing == _OPENING:
+            self._wrong = message.error
+        self._tell_facts()
+
+    # Waiting
+
+    def _wait(self, worker: Worker[None], words: str) -> None:
+        self._waiting = _Waiting(worker, words)
+        self._tell_facts()
+
+    def _cancel(self) -> bool:
+        """Stop waiting; tells whether anything was awaited."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return False
+        waiting.worker.cancel()
+        self._helper.abandon()
+        return True
+
+    def go_back(self) -> bool:
+        """Cancel the query, close the large picture, unmark: one at a time."""
+        if self._cancel():
+            self._tell_facts()
+            return True
+        if super().go_back():
+            return True
+        if self.has_class("-large") and self.has_class("-narrow"):
+            self.action_detail()
+            return True
+        if self.grid.marks:
+            self.grid.set_marks(frozenset())
+            return True
+        return False
+
+    def action_detail(self) -> None:
+        """The picture under the cursor, large; on a wide terminal, the grid alone."""
+        self.toggle_class("-large")
+        if self.has_class("-large") and self.has_class("-narrow"):
+            self.query_one(DetailPane).focus()
+        else:
+            self.call_after_refresh(self.focus_main)
+
+    # What is told
+
+    @on(PictureGrid.Moved)
+    @on(PictureGrid.MarksChanged)
+    def _tell_facts(self) -> None:
+        if not self._ready:
+            return
+        step, grid = self._history.current, self.grid
+        busy = self._waiting.words if self._waiting else ""
+        self.query_one(SearchHead).show(
+            facts(step, self._run, len(grid.tiles), len(grid.marks), self._history.place, busy)
+        )
+        empty = not grid.tiles
+        self.set_class(empty, "-empty")
+        if empty:
+            words = nothing_here(self.state, self._run, step, self._wrong, bool(self._waiting))
+            self.query_one("#nothing", Static).update(words)
+        current = grid.current
+        item = self._items.get(current.id) if current else None
+        self.query_one(DetailPane).show(details(item, step, self._run) if item else None)
+
+    @on(PictureGrid.EndReached)
+    def _end_reached(self) -> None:
+        step = self._history.current
+        if step and not step.ask.browses and not step.ended and self._waiting is None:
+            self._load_more(step)
+
+    def _load_more(self, step: Step) -> None:
+        assert self._run is not None
+        self._wait(self._load_hits(step.ask, self._run, len(step.hits)), "loading more")
