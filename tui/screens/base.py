@@ -111,7 +111,7 @@ class BaseScreen(Screen[None]):
     def on_mount(self) -> None:
         """Follow the app's state and take the keyboard."""
         # Only then is the screen mounted, and watchers may touch its widgets.
-        self.call_next(self._follow_state)
+        self.call_later(self._follow_state)
         self.focus_main()
 
     def _follow_state(self) -> None:
