@@ -188,7 +188,7 @@ class Kitescope(App[None]):
                 timeout=10,
             )
         elif engine.status == "ready" and name == "database":
-            # FiftyOne's million objects stay; without this the collector walks them all, 0.3 s at a time.
+            # FiftyOne's 270,000 objects stay; without this the collector walks them, 0.2 s at a time.
             gc.freeze()
             self._load_datasets()
             self._load_runs()
@@ -385,7 +385,7 @@ def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, 
     from tui.terminal import screen_guard
     from tui.widgets.pictures import detect_protocol
 
-    # A screen of pictures makes ten thousand small objects: Python's default collects a dozen times meanwhile.
+    # A screen of pictures makes ten thousand small objects; the default would collect all the while.
     gc.set_threshold(50_000, 20, 50)
     look, warning = preferences.load()
     if warning:
