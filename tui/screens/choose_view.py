@@ -158,7 +158,9 @@ def _tags(known: Iterable[str], now: Sequence[str]) -> TextField:
 
 
 def _where(detail: DatasetDetail, where: str, value: str) -> list[Field]:
-    paths = [*detail.label_fields, *(field.path for field in detail.fields if field.type in _TYPES)]
+    inside = tuple(f"{label}." for label in detail.label_fields)
+    others = [field.path for field in detail.fields if field.type in _TYPES]
+    paths = [*detail.label_fields, *(path for path in others if not path.startswith(inside))]
     options = [("", "any"), *((path, path) for path in dict.fromkeys(paths))]
     return [
         ChoiceField("where", "Field", options, where, hint="Only samples in which this field has one value"),

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable
 
@@ -148,7 +149,7 @@ class ConnectionScreen(BaseScreen):
         form = self.query_one(ConnectionForm)
         form.load(one.settings, self._edits.setdefault(one.key, {}))
         pane = self.query_one("#connection-pane")
-        pane.border_title = plain(one.name)
+        pane.border_title = Content(plain(one.name))
         notes = ["read-only" if one.settings and one.settings.readonly else ""]
         notes.append("protected" if one.settings and one.settings.protected else "")
         pane.border_subtitle = " · ".join(filter(None, notes))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import DataTable, Static
@@ -156,7 +157,7 @@ class DatasetsScreen(BaseScreen):
         """Show what is known of the dataset under the cursor; read it when that is nothing, or old."""
         info = self._info
         view = self.query_one(DatasetView)
-        view.border_title = plain(info.name) if info else ""
+        view.border_title = Content(plain(info.name) if info else "")
         inside = self._inside.get(info.name) if info else None
         if inside is not None:
             view.show(inside.detail, inside.samples)

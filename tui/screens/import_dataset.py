@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -34,7 +35,11 @@ class PathSuggester(Suggester):
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The first folder whose path begins so."""
+        """The first folder whose path begins so; a folder of a million files must not hold up typing."""
+        return await asyncio.to_thread(self._find, value)
+
+    @staticmethod
+    def _find(value: str) -> str | None:
         head, slash, start = value.rpartition("/")
         if not slash:
             return None

@@ -8,15 +8,15 @@ from rich.text import Text
 
 from tui.widgets.text import plain
 
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LABEL = 18
+_WIDEST = 60
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of ``share`` (0 to 1) of ``width`` cells, to an eighth of a cell; never nothing for something."""
-    eighths = round(max(0.0, min(share, 1.0)) * width * 8)
-    full, rest = divmod(max(eighths, 1) if share > 0 else 0, 8)
-    return "█" * full + (_EIGHTHS[rest] if rest else "")
+    """A bar of ``share`` (0 to 1) of ``width`` cells, to half a cell; never nothing for something."""
+    halves = round(max(0.0, min(share, 1.0)) * width * 2)
+    full, rest = divmod(max(halves, 1) if share > 0 else 0, 2)
+    return "━" * full + "╸" * rest
 
 
 def bars(counts: Mapping[str, int], width: int, *, most: int = 12, style: str = "") -> Text:
@@ -26,7 +26,7 @@ def bars(counts: Mapping[str, int], width: int, *, most: int = 12, style: str = 
     names = [plain(name) for name, _ in shown]
     name_width = min(max((Text(name).cell_len for name in names), default=0), _LABEL, max(6, width // 3))
     count_width = max((len(f"{count:,}") for _, count in shown), default=0)
-    room = max(1, width - name_width - count_width - 2)
+    room = max(1, min(width - name_width - count_width - 2, _WIDEST))
     lines = []
     for name, (_, count) in zip(names, shown, strict=True):
         label = Text(name)

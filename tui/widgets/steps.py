@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -48,7 +49,7 @@ class Steps(VerticalScroll, can_focus=False):
     def begin(self, title: str) -> None:
         """A new test."""
         self._taken = []
-        self.border_title = plain(title)
+        self.border_title = Content(plain(title))
         self.border_subtitle = "esc cancels"
         self.display = True
         self.running = True
@@ -62,7 +63,7 @@ class Steps(VerticalScroll, can_focus=False):
 
     def finish(self, verdict: str) -> None:
         """The test is over."""
-        self.border_title = plain(verdict)
+        self.border_title = Content(plain(verdict))
         self.border_subtitle = "esc closes"
         self.running = False
         self._draw()
