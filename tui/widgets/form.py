@@ -42,6 +42,10 @@ from tui.widgets.text import plain
 __all__ = ["ChoiceField", "Field", "Form", "Heading", "TextField"]
 
 
+class _Fields(VerticalScroll, inherit_bindings=False):
+    """Scrolls to the focused field, and takes no keys of its own: up and down are the form's."""
+
+
 class Form(Vertical):
     """Fields below each other, scrolling, and one line that explains the focused one."""
 
@@ -65,7 +69,7 @@ class Form(Vertical):
 
     def compose(self) -> ComposeResult:
         """The fields, then the explanation."""
-        with VerticalScroll(can_focus=False, classes="form-fields"):
+        with _Fields(can_focus=False, classes="form-fields"):
             yield from self._children_first
         yield Static("", classes="form-help", markup=False)
 
