@@ -125,8 +125,9 @@ class Filler:
         )
 
     def _wanted(self, coverage: Coverage, filled: bool) -> int:
-        wanted = coverage.expected - (len(self.casualties.ids()) if filled else coverage.missing)
-        return wanted if self.may_remove else wanted + coverage.stale_count
+        """Answer how many rows there have to be after a round."""
+        wanted = len(coverage.present) - (coverage.stale_count if self.may_remove else 0)
+        return wanted + (coverage.missing - len(self.casualties.ids()) if filled else 0)
 
     # -- looking ------------------------------------------------------------------------------------
     def _look(self) -> Coverage:
