@@ -13,11 +13,11 @@ from tui.jobs.info import JobInfo
 T = TypeVar("T")
 
 
-def _make(kind: type[T], **known: Any) -> T:
+def _make(made: type[T], /, **known: Any) -> T:
     """A value with ``known`` fields, and None or an empty value for the rest."""
     empty = {"int": 0, "str": "", "bool": False, "float": 0.0, "Path": Path()}
-    values = {field.name: empty.get(str(field.type)) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**(values | known))
+    values = {field.name: empty.get(str(field.type)) for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    return made(**(values | known))
 
 
 def dataset(name: str, samples: int = 3) -> DatasetInfo:
