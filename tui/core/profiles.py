@@ -21,6 +21,7 @@ from tui import paths
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.files import private_dir, read_text, write_private
 from tui.core.masking import SECRETS, has_password, without_password
+from tui.core.stock import MILVUS_PARAMETERS
 
 EMBEDDED = "embedded"  # the name of the connection that needs no server; it cannot be saved over
 
@@ -59,8 +60,17 @@ class Profile:
         return Profile(self.name, milvus, database, self.readonly, self.protected)
 
 
+# A struct of its own, so that a complaint names the parameter and a misspelt one is one.
+_Milvus: Any = msgspec.defstruct(
+    "_Milvus",
+    [(name, bool | None if name == "secure" else str | None, None) for name in MILVUS_PARAMETERS],
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+)
+
+
 class _Entry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    milvus: dict[str, str | bool] = {}
+    milvus: _Milvus = msgspec.field(default_factory=_Milvus)
     database_uri: str | None = None
     readonly: bool = False
     protected: bool = False
@@ -119,7 +129,7 @@ def save(profile: Profile, *, with_secrets: bool = False) -> None:
     if wrong := wrong_name(profile.name):
         raise InvalidInput(f"'{profile.name}' cannot be a profile's name", wrong)
     kept = profile if with_secrets else profile.without_secrets()
-    entry = _Entry(dict(kept.milvus), kept.database_uri, kept.readonly, kept.protected)
+    entry = _Entry(_Milvus(**kept.milvus), kept.database_uri, kept.readonly, kept.protected)
     with _change() as file:
         file.profiles[profile.name] = entry
 
@@ -156,7 +166,13 @@ def set_default(name: str | None) -> None:
 
 
 def _profile(name: str, entry: _Entry) -> Profile:
-    return Profile(name, MappingProxyType(entry.milvus), entry.database_uri, entry.readonly, entry.protected)
+    return Profile(
+        name,
+        MappingProxyType(msgspec.to_builtins(entry.milvus)),
+        entry.database_uri,
+        entry.readonly,
+        entry.protected,
+    )
 
 
 def _read() -> _File:
@@ -175,12 +191,11 @@ def _read() -> _File:
 
 
 def _line_of(text: str, complaint: str) -> str:
-    """`` line N`` of the first line that mentions the last key of msgspec's path, if one does."""
-    if (key := re.search(r"[.`](\w+)(?:\[\.\.\.\])?`$", complaint)) is not None:
-        for number, line in enumerate(text.splitlines(), 1):
-            if re.match(rf'\s*\[?.*\b{re.escape(key[1])}\b"?\s*[\]=]', line):
-                return f" line {number}"
-    return ""
+    """`` line N`` of the only line that sets the key at the end of msgspec's path; nothing when in doubt."""
+    if (key := re.search(r"[.`](\w+)`$", complaint)) is None:
+        return ""
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*{key[1]}\s*=", line)]
+    return f" line {lines[0]}" if len(lines) == 1 else ""
 
 
 @contextmanager

@@ -84,6 +84,13 @@ def _fiftyone_home(env: Mapping[str, str]) -> Path:
     return Path(env.get("HOME") or Path.home()) / ".fiftyone"
 
 
+def _expanded(path: str, env: Mapping[str, str]) -> str:
+    home = env.get("HOME")
+    own = home and (path == "~" or path.startswith("~/"))
+    # Path.expanduser raises for a user that is not known; FiftyOne's function leaves the text.
+    return f"{home}{path[1:]}" if own else os.path.expanduser(path)  # noqa: PTH111
+
+
 def typed(name: str, value: object, where: str) -> str | bool | None:
     """The value as Milvus clients take it: ``secure`` a bool, everything else text.
 
@@ -120,7 +127,7 @@ def read(env: Mapping[str, str]) -> StockConfig:
     name = _setting(env, "FIFTYONE_DATABASE_NAME", main, "database_name", main_path)
     folder = _setting(env, "FIFTYONE_DATABASE_DIR", main, "database_dir", main_path)
     own = _fiftyone_home(env) / "var" / "lib" / "mongo"
-    where = Path(str(folder[0])).expanduser() if folder else own
+    where = _expanded(str(folder[0]), env) if folder else str(own)
     return StockConfig(
         connection=connection,
         defaults={key: milvus.get(key, (value, "default")) for key, value in DEFAULTS.items()},
