@@ -59,13 +59,13 @@ def info(session: Session, name: str, as_json: bool) -> None:
             ("last change", detail.info.last_modified),
             ("persistent", detail.info.persistent),
             ("saved views", _listed(detail.saved_views)),
-            ("tags", _listed(f"{tag} {count:,}" for tag, count in detail.tags.items())),
+            ("tags", _listed(f"{tag} ({count:,})" for tag, count in detail.tags.items())),
             ("runs", _listed(detail.runs)),
             ("patches fields", _listed(detail.patches_fields)),
             ("embeddings", _listed(f"{f.name} ({f.dim or '?'})" for f in detail.embeddings_fields)),
             ("fields", _listed(f"{field.path} ({field.type})" for field in detail.fields)),
             *(
-                (field, _listed(f"{label} {count:,}" for label, count in counts.items()))
+                (field, _listed(f"{label} ({count:,})" for label, count in counts.items()))
                 for field, counts in detail.label_fields.items()
             ),
         ]

@@ -206,5 +206,6 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:
-            rows.append((f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else value))
+            listed = isinstance(value, list | tuple)
+            rows.append((f"{prefix}{name}", ", ".join(map(str, value)) or None if listed else value))
     return rows

@@ -1,0 +1,261 @@
+"""Profiles, where values come from, what stock FiftyOne reads, and trying a connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Cli, one_error_line, without
+from tests.engines.servers import Mongod, free_port
+from tests.engines.standalone import MilvusStandalone
+from tests.engines.tls import Certificates
+
+URI = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI"
+SECRET = "kite-s3cret-pa55"
+
+
+def test_show_gives_each_value_with_its_source_and_no_secret(cli: Cli) -> None:
+    shown = cli("--milvus-token", f"root:{SECRET}", "connections", "show", "--json")
+    values = shown.json
+    assert values["uri"] == {"value": cli.environment[URI], "source": f"env {URI}"}
+    assert values["token"] == {"value": "***", "source": "flag"}
+    assert values["password"] == {"value": None, "source": "default"}
+    for ran in (shown, cli("--milvus-password", SECRET, "--milvus-user", "root", "connections", "show")):
+        assert SECRET not in ran.out + ran.err
+
+
+def test_a_profile_is_saved_listed_used_and_removed(cli: Cli) -> None:
+    flags = ("--milvus-uri", f"http://root:{SECRET}@lab:19530", "--milvus-password", SECRET)
+    saved = cli(*flags, "--readonly", "connections", "save", "lab", "--protected")
+    assert "not written" in saved.err
+    (listed,) = cli("connections", "list", "--json").json
+    assert listed == {
+        "name": "lab",
+        "uri": "http://root@lab:19530",
+        "database_uri": cli.environment["FIFTYONE_DATABASE_URI"],
+        "readonly": True,
+        "protected": True,
+        "secrets": False,
+        "default": False,
+    }
+    shown = cli("connections", "show", "lab", "--json").json
+    assert shown["uri"] == {"value": "http://root@lab:19530", "source": "profile lab"}
+    assert cli("--profile", "lab", "connections", "show", "--json").json == shown
+    refused = cli("connections", "remove", "lab", ok=False)
+    assert refused.code == 2
+    assert "--yes" in one_error_line(refused)
+    assert cli("connections", "remove", "lab", "--yes", "--json").json == {"removed": "lab"}
+    assert cli("connections", "list", "--json").json == []
+
+
+def test_secrets_are_saved_only_when_asked_for(cli: Cli, home: Path) -> None:
+    file = home / "xdg-config" / "kitescope" / "profiles.toml"
+    flags = ("--milvus-uri", "http://lab:19530", "--milvus-token", f"root:{SECRET}")
+    cli(*flags, "connections", "save", "lab")
+    assert SECRET not in file.read_text()
+    ran = cli(*flags, "connections", "save", "lab", "--with-secrets", "--json")
+    assert ran.json["secrets"] is True
+    assert SECRET in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert SECRET not in ran.out + ran.err + cli("connections", "list").out
+
+
+def test_a_default_profile_is_used_when_nothing_else_names_a_server(cli: Cli) -> None:
+    cli("--milvus-uri", "http://lab:19530", "connections", "save", "lab", "--default")
+    bare = Cli(without(cli.environment, [URI]))
+    assert bare("connections", "show", "--json").json["uri"]["source"] == "profile lab"
+    assert cli("connections", "show", "--json").json["uri"]["source"] == f"env {URI}"
+
+
+def test_exported_lines_give_a_shell_the_same_connection(cli: Cli, tmp_path: Path) -> None:
+    flags = (
+        *("--milvus-uri", "http://lab:19530", "--milvus-user", "o'neill", "--milvus-password", SECRET),
+        *("--milvus-secure", "--milvus-db-name", "my db"),
+    )
+    printed = cli(*flags, "connections", "export").out
+    assert SECRET not in printed
+    assert "PASSWORD" in printed
+    file = tmp_path / "kitescope.env"
+    cli(*flags, "connections", "export", "--with-secrets", "--output", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    done = subprocess.run(
+        ["bash", "-c", f". {file}; env -0"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exported = dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
+    prefix = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_"
+    assert {k: v for k, v in exported.items() if k.startswith("FIFTYONE")} == {
+        f"{prefix}URI": "http://lab:19530",
+        f"{prefix}USER": "o'neill",
+        f"{prefix}PASSWORD": SECRET,
+        f"{prefix}DB_NAME": "my db",
+        f"{prefix}SECURE": "true",
+        "FIFTYONE_DATABASE_URI": cli.environment["FIFTYONE_DATABASE_URI"],
+    }
+
+
+def test_an_exported_brain_config_keeps_what_was_there_and_is_read_back(cli: Cli, home: Path) -> None:
+    config = home / ".fiftyone" / "brain_config.json"
+    config.parent.mkdir()
+    config.write_text(
+        json.dumps(
+            {"x": 1, "similarity_backends": {"qdrant": {"url": "q"}, "milvus": {"metric": "euclidean"}}}
+        )
+    )
+    export = ("connections", "export", "--format", "brain-config", "--output", str(config))
+    cli("--milvus-uri", "http://lab:19530", *export)
+    written = json.loads(config.read_text())
+    assert written["x"] == 1
+    assert written["similarity_backends"]["qdrant"] == {"url": "q"}
+    bare = Cli(without(cli.environment, [URI]))
+    shown = bare("connections", "show", "--json").json
+    assert shown["uri"] == {"value": "http://lab:19530", "source": "brain_config.json"}
+    assert shown["metric"]["value"] == "euclidean"
+
+
+# --- trying it
+
+
+def steps(ran_json: dict[str, object]) -> dict[str, dict[str, object]]:
+    return {step["name"]: step for step in ran_json["steps"]}  # type: ignore[attr-defined, misc, index]
+
+
+def test_a_good_connection_ticks_every_step(cli: Cli) -> None:
+    tried = cli("connections", "test", "--json").json
+    assert tried["ok"] is True
+    assert tried["server_version"]
+    assert tried["database"] == "default"
+    assert isinstance(tried["collections"], list)
+    assert list(steps(tried)) == ["resolve", "TCP", "login", "version", "database", "collections"]
+    assert all(step["ok"] and step["elapsed_ms"] >= 0 for step in tried["steps"])
+    assert cli("connections", "test").out.count("✓") == 6
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "fails", "says"),
+    [
+        ("http://127.0.0.1:{closed}", "TCP", "refused"),
+        ("http://127.0.0.1:{silent}", "login", "in time"),
+        ("https://127.0.0.1:{silent}", "TLS", "TLS"),
+        ("http://no-such-host.invalid:19530", "resolve", "no address"),
+    ],
+)
+def test_the_step_that_fails_says_why(cli: Cli, silent_port: int, uri: str, fails: str, says: str) -> None:
+    flags = ("--milvus-uri", uri.format(closed=free_port(), silent=silent_port), "--timeout", "2")
+    ran = cli(*flags, "connections", "test", "--json", ok=False)
+    assert ran.code == 3
+    assert ran.json["ok"] is False
+    *good, bad = ran.json["steps"]
+    assert all(step["ok"] for step in good)
+    assert (bad["name"], bad["ok"]) == (fails, False)
+    assert says in bad["detail"]
+    assert bad["remedy"]
+    assert ran.err.startswith("error: ")
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_an_unknown_database_is_told_from_a_wrong_login(cli: Cli) -> None:
+    ran = cli("--milvus-db-name", "nowhere", "connections", "test", "--json", ok=False)
+    assert ran.code == 2
+    tried = steps(ran.json)
+    assert tried["login"]["ok"] is True
+    assert tried["database"]["ok"] is False
+
+
+# --- engines that do not do: exit 3, in time, one line, nothing on stdout
+
+COMMANDS = (
+    ("collections", "list", "--json"),
+    ("build", "{dataset}", "key", "--json"),
+    ("search", "{dataset}", "digits", "--id", "{id}", "--json"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("port", ["closed", "silent"])
+def test_milvus_that_is_not_there(
+    cli: Cli, demo: object, silent_port: int, port: str, command: tuple[str, ...]
+) -> None:
+    number = silent_port if port == "silent" else free_port()
+    words = [word.format(dataset="kitescope-demo", id=demo.ids[0]) for word in command]  # type: ignore[attr-defined]
+    ran = cli("--milvus-uri", f"http://127.0.0.1:{number}", "--timeout", "3", *words, ok=False)
+    assert ran.code == 3
+    assert str(number) in one_error_line(ran)
+    assert ran.seconds < 3 + 1
+
+
+@pytest.mark.parametrize("port", ["closed", "silent"])
+def test_a_database_that_is_not_there(cli: Cli, silent_port: int, port: str) -> None:
+    number = silent_port if port == "silent" else free_port()
+    uri = f"mongodb://kite:{SECRET}@127.0.0.1:{number}/"
+    ran = cli("--database-uri", uri, "--timeout", "2", "datasets", "list", "--json", ok=False)
+    assert ran.code == 3
+    assert SECRET not in one_error_line(ran)
+    assert ran.seconds < 2 + 1
+
+
+def test_a_database_that_refuses(cli: Cli, mongod_factory: Callable[..., Mongod]) -> None:
+    server = mongod_factory(user="kite", password="right")
+    for uri in (server.uri.replace("right", "wrong"), server.uri_without_credentials):
+        ran = cli("--database-uri", uri, "datasets", "list", "--json", ok=False)
+        assert ran.code == 3
+        assert "wrong" not in one_error_line(ran)
+    assert cli("--database-uri", server.uri, "datasets", "list", "--json").json == []
+
+
+def test_a_wrong_password_on_the_real_server(
+    cli: Cli, milvus_standalone_factory: Callable[..., MilvusStandalone]
+) -> None:
+    server = milvus_standalone_factory(auth=True)
+    wrong = ("--milvus-uri", server.uri, "--milvus-user", "root", "--milvus-password", SECRET)
+    ran = cli(*wrong, "collections", "list", "--json", ok=False)
+    assert ran.code == 3
+    assert "refused" in one_error_line(ran)
+    assert SECRET not in ran.err
+    assert ran.seconds < 5 + 1
+    tried = steps(cli(*wrong, "connections", "test", "--json", ok=False).json)
+    assert tried["TCP"]["ok"] is True
+    assert tried["login"]["ok"] is False
+    right = ("--milvus-uri", server.uri, "--milvus-user", "root", "--milvus-password", "Milvus")
+    assert cli(*right, "connections", "test", "--json").json["ok"] is True
+
+
+def test_tls_on_the_real_server(
+    cli: Cli, milvus_standalone_factory: Callable[..., MilvusStandalone], certificates: Certificates
+) -> None:
+    server = milvus_standalone_factory(tls="one-way")
+    kwargs = server.client_kwargs()
+    flags = [
+        part
+        for name, value in kwargs.items()
+        for part in ([f"--milvus-{name.replace('_', '-')}"] + ([] if value is True else [str(value)]))
+    ]
+    good = cli(*flags, "connections", "test", "--json").json
+    assert good["ok"] is True
+    assert steps(good)["TLS"]["ok"] is True
+    plain = cli("--milvus-uri", f"http://127.0.0.1:{server.port}", "connections", "test", "--json", ok=False)
+    assert plain.code == 3
+    assert "speaks TLS" in steps(plain.json)["login"]["detail"]  # type: ignore[operator]
+    stranger = cli(
+        "--milvus-uri", f"https://127.0.0.1:{server.port}", "connections", "test", "--json", ok=False
+    )
+    assert stranger.code in (2, 3)
+    assert steps(stranger.json)["TLS"]["ok"] is False
