@@ -27,4 +27,6 @@ def delete_dialog(info: DatasetInfo, collections: Sequence[str], jobs: int) -> F
         return "" if text == info.name else f"Type {info.name} to delete it"
 
     fields.append(TextField("typed", "Type its name", wrong=wrong, placeholder=info.name, hint="Then f5"))
-    return FormDialog(f"Delete the dataset {info.name}?", Form(*fields), yes="Delete", about=about)
+    return FormDialog(
+        f"Delete the dataset {info.name}?", Form(*fields), yes="Delete", about=about, danger=True
+    )

@@ -148,6 +148,15 @@ class TextField(Field):
             if control.value != value:
                 with control.prevent(Input.Changed):
                     control.value = value
+                self._show_beginning()
+
+    def on_descendant_blur(self) -> None:
+        """A long value shows its beginning, unless one is typing."""
+        self._show_beginning()
+
+    def _show_beginning(self) -> None:
+        for control in self.query(Input):
+            control.cursor_position = 0
 
     def placeholder(self, text: str) -> None:
         """Say what an empty line means."""

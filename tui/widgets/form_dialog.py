@@ -8,6 +8,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+from textual.widgets.button import ButtonVariant
 
 from tui.widgets.form import Form
 from tui.widgets.text import plain
@@ -24,12 +25,21 @@ class FormDialog(ModalScreen[dict[str, str] | None]):
         Binding("f5", "accept", "Done", id="form-accept"),
     ]
 
-    def __init__(self, title: str, form: Form | None = None, *, yes: str = "Save", about: str = "") -> None:
+    def __init__(
+        self,
+        title: str,
+        form: Form | None = None,
+        *,
+        yes: str = "Save",
+        about: str = "",
+        danger: bool = False,
+    ) -> None:
         super().__init__()
         self._title = title
         self._form = form
         self._yes = yes
         self._about = about
+        self._variant: ButtonVariant = "error" if danger else "primary"
 
     def form(self) -> Form:
         """The form."""
@@ -46,7 +56,7 @@ class FormDialog(ModalScreen[dict[str, str] | None]):
                 yield Static(about, classes="dialog-about", markup=False)
             yield self.form()
             with Horizontal(classes="dialog-buttons"):
-                yield Button(f"{self._yes} (f5)", variant="primary", id="yes", compact=True)
+                yield Button(f"{self._yes} (f5)", variant=self._variant, id="yes", compact=True)
                 yield Button("Back (esc)", id="no", compact=True)
 
     def on_mount(self) -> None:
