@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,7 @@ from tui import keys, paths, preferences
 from tui.core.errors import KitescopeError
 from tui.core.workspace import Workspace
 from tui.jobs import supervisor
-from tui.jobs.info import JobInfo
+from tui.jobs.info import JobInfo, JobState
 from tui.jobs.spec import JobSpec, job_spec
 from tui.messages import (
     BuildRequested,
@@ -33,6 +33,7 @@ from tui.messages import (
 )
 from tui.screens.base import BaseScreen, core_call
 from tui.state import (
+    ENGINES,
     AppState,
     ConnectionChosen,
     DatasetsLoaded,
@@ -46,13 +47,16 @@ from tui.state import (
     apply,
 )
 from tui.widgets.tabs import SCREENS
+from tui.widgets.text import plain
 
 if TYPE_CHECKING:
     from textual.command import Provider
+    from textual.notifications import SeverityLevel
 
     from tui.core.settings import Settings
 
 _log = logging.getLogger(__name__)
+_SEVERITY: Mapping[JobState, SeverityLevel] = {"done": "information", "cancelled": "warning"}
 
 
 def _screen(name: str) -> Callable[[], Screen[Any]]:
@@ -140,10 +144,12 @@ class Kitescope(App[None]):
         self.set_interval(0.25, self._poll_jobs)
 
     def _connect_all(self) -> None:
-        for name in ("milvus", "database"):
-            self._take(EngineChanged(name, Engine("connecting")))
-        self._connect_milvus()
-        self._connect_database()
+        for name in ENGINES:
+            self._connect_engine(name)
+
+    def _connect_engine(self, name: EngineName) -> None:
+        self._take(EngineChanged(name, Engine("connecting")))
+        self._connect_milvus() if name == "milvus" else self._connect_database()
 
     def _take(self, event: Any) -> None:
         self.state = apply(self.state, event)
@@ -180,12 +186,8 @@ class Kitescope(App[None]):
 
     def _engine_changed(self, name: EngineName, engine: Engine) -> None:
         if engine.status == "failed":
-            self.notify(
-                f"{engine.detail}.\n{engine.remedy}.",
-                title="Milvus" if name == "milvus" else "FiftyOne database",
-                severity="error",
-                markup=False,
-                timeout=10,
+            self._say(
+                engine.detail, engine.remedy, title="Milvus" if name == "milvus" else "FiftyOne database"
             )
         elif engine.status == "ready" and name == "database":
             # FiftyOne's 270,000 objects stay; without this the collector walks them, 0.2 s at a time.
@@ -206,15 +208,12 @@ class Kitescope(App[None]):
         ran = {job.id for job in before if not job.ended}
         ended = [job for job in now if job.id in ran and job.ended]
         for job in ended:
-            severity = (
-                "information" if job.state == "done" else "warning" if job.state == "cancelled" else "error"
-            )
-            told = ". ".join(filter(None, (job.error, job.remedy)))
-            self.notify(
-                f"{job.dataset} / {job.brain_key}" + (f"\n{told}" if told else ""),
+            self._say(
+                f"{job.dataset} / {job.brain_key}",
+                job.error or "",
+                job.remedy or "",
                 title=f"{job.kind.capitalize()} {job.state}",
-                severity=severity,
-                markup=False,  # type: ignore[arg-type]
+                severity=_SEVERITY.get(job.state, "error"),
             )
         if ended:
             self._load_datasets()
@@ -222,23 +221,23 @@ class Kitescope(App[None]):
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
-        error = message.error
+        self._say(message.error.what, message.error.remedy, title=message.doing)
+
+    def _say(self, *sentences: str, title: str, severity: SeverityLevel = "error") -> None:
+        """A notice of a line each; what came from data or a server can neither style nor steer it."""
+        lines = "\n".join(plain(sentence) for sentence in sentences if sentence)
+        title = title[:1].upper() + title[1:]
         self.notify(
-            "\n".join(filter(None, (f"{error.what}.", error.remedy and f"{error.remedy}."))),
-            title=message.doing.capitalize() if message.doing else "",
-            severity="error",
-            markup=False,
-            timeout=10,
+            lines, title=title, severity=severity, markup=False, timeout=10 if severity == "error" else 5
         )
 
     # Reading
 
     @on(RefreshRequested)
     def _refresh(self, message: RefreshRequested) -> None:
-        for name in ("milvus", "database"):
-            if self.state.engine(name).status == "failed" and {name, "all"} & set(message.what):  # type: ignore[arg-type]
-                self._take(EngineChanged(name, Engine("connecting")))  # type: ignore[arg-type]
-                self._connect_milvus() if name == "milvus" else self._connect_database()
+        for name in ENGINES:
+            if self.state.engine(name).status == "failed" and {name, "all"} & set(message.what):
+                self._connect_engine(name)
         if self.state.database.status == "ready":
             if {"datasets", "all"} & set(message.what):
                 self._load_datasets()
@@ -338,7 +337,7 @@ class Kitescope(App[None]):
             ]
         self.switch_mode(mode)
 
-    def action_back(self) -> None:
+    def action_go_back(self) -> None:
         """One level back: inside the screen, or to the screen before. Never quits."""
         screen = self.screen
         if isinstance(screen, BaseScreen) and not screen.go_back() and self._visited:
@@ -354,8 +353,9 @@ class Kitescope(App[None]):
 
     def action_next_image_protocol(self) -> None:
         """Draw pictures another way."""
-        choices = [name for name in preferences.IMAGE_PROTOCOLS if name != "auto"]
-        self.image_protocol = choices[(choices.index(self.image_protocol) + 1) % len(choices)]
+        choices = preferences.IMAGE_PROTOCOLS[1:]  # not "auto": it was decided at the start
+        here = choices.index(self.image_protocol) if self.image_protocol in choices else -1
+        self.image_protocol = choices[(here + 1) % len(choices)]
         self.notify(f"Pictures: {self.image_protocol}", timeout=2)
 
     async def action_quit(self) -> None:

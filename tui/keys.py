@@ -33,7 +33,7 @@ APP = [
     _key("screen-search", "6", "show_screen('search')", "Search"),
     _key("help", "question_mark,f1", "help", "Help", show=True, tip="Every key of this screen"),
     _key("palette", "ctrl+p,colon", "command_palette", "Commands", tip="Find any action by name"),
-    _key("back", "escape", "back", "Back", tip="One level back; never quits"),
+    _key("back", "escape", "go_back", "Back", tip="One level back; never quits"),
     _key(
         "image-protocol", "ctrl+g", "next_image_protocol", "Pictures as", tip="Switch how pictures are drawn"
     ),

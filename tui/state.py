@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetInfo, Scope
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tui.jobs.info import JobInfo
 
 EngineName = Literal["milvus", "database"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 EngineStatus = Literal["connecting", "ready", "failed"]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object], timeout: float = 30) -> None:
-    """Let the app run until ``condition`` holds; fail after ``timeout`` seconds with what is on the screen."""
+    """Let the app run until ``condition`` holds; fail after ``timeout`` seconds with what is on it."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, (
@@ -39,7 +39,7 @@ def screen_text(app: App[Any]) -> str:
 
 @pytest.fixture
 def make_app(mongod: Mongod, milvus_lite: MilvusLite) -> Callable[..., Kitescope]:
-    """``make_app(**arguments of Kitescope)``: the app on the session's mongod and Milvus Lite, not run yet."""
+    """``make_app(**arguments)``: the app on the session's mongod and Milvus Lite, not run yet."""
     from tui.app import Kitescope
 
     def make(**arguments: Any) -> Kitescope:
