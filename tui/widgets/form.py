@@ -165,6 +165,7 @@ class Form(Vertical):
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         """Nobody is in a field, or soon in another one."""
         self._mark_current()
+        self.explain()
 
     def _mark_current(self) -> None:
         for field in self.query(Field):
