@@ -1,0 +1,375 @@
+"""``build``, ``sync``, ``jobs`` and ``runs`` that change things."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import PROGRAM, Cli, one_error_line
+from tests.jobs.conftest import COUNT, DIM, Vectors, vectors
+from tests.jobs.helpers import until
+
+__all__ = ["vectors"]
+
+Key = Callable[[], str]
+
+
+@pytest.fixture
+def key(unique_name: Callable[[str], str]) -> str:
+    return unique_name("k").replace("-", "_")
+
+
+@pytest.fixture
+def source(vectors: Vectors) -> tuple[str, ...]:
+    return ("--embeddings", str(vectors.file))
+
+
+def job_state(cli: Cli, job: str) -> str:
+    return next(one["state"] for one in cli("jobs", "list", "--json").json if one["id"] == job)
+
+
+def under_way(cli: Cli, seconds: float = 60) -> str:
+    """The only job's id once it writes vectors."""
+    found: list[str] = []
+
+    def is_so() -> bool:
+        for job in cli("jobs", "list", "--json").json:
+            assert job["state"] not in ("failed", "interrupted"), cli("jobs", "log", job["id"]).out
+            if job["phase"] == "upload" and job["done"]:
+                found.append(job["id"])
+        return bool(found)
+
+    until(is_so, seconds, "an upload")
+    return found[0]
+
+
+def test_a_build_a_taken_key_and_the_ways_out(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    ran = cli("build", vectors.dataset, key, *source)
+    assert f"{COUNT:,} vectors of dimension {DIM}" in ran.out
+    assert len(ran.out.splitlines()) == 1
+    jobs = cli("jobs", "list", "--json").json
+    again = cli("build", vectors.dataset, key, *source, "--json", ok=False)
+    assert again.code == 2
+    error = one_error_line(again)
+    assert "--overwrite" in error
+    assert "sync" in error
+    assert cli("jobs", "list", "--json").json == jobs
+    before = cli("runs", "info", vectors.dataset, key, "--json").json["timestamp"]
+    over = cli("build", vectors.dataset, key, *source, "--overwrite", "--metric", "euclidean", "--json")
+    assert over.lines[-1]["vectors"] == COUNT
+    (run,) = [run for run in cli("runs", "list", vectors.dataset, "--json").json if run["brain_key"] == key]
+    assert (run["metric"], run["health"]) == ("euclidean", "ok")
+    assert cli("runs", "info", vectors.dataset, key, "--json").json["timestamp"] >= before
+
+
+def test_options_reach_the_index(cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str) -> None:
+    options = (
+        *("--collection", f"my_{key}", "--metric", "dotproduct", "--consistency-level", "strong"),
+        *("--index-type", "ivf_flat", "--index-param", "nlist=16", "--limit", "500", "--batch-size", "100"),
+    )
+    last = cli("build", vectors.dataset, key, *source, *options, "--json").lines[-1]
+    assert (last["collection"], last["vectors"]) == (f"my_{key}", 500)
+    info = cli("collections", "info", f"my_{key}", "--json").json
+    assert (info["index_type"], info["metric"], info["consistency_level"]) == (
+        "IVF_FLAT",
+        "dotproduct",
+        "Strong",
+    )
+    assert int(info["index_params"]["nlist"]) == 16
+    (run,) = [run for run in cli("runs", "list", vectors.dataset, "--json").json if run["brain_key"] == key]
+    assert (run["expected"], run["health"]) == (500, "ok")
+
+
+def test_ids_name_the_rows(cli: Cli, vectors: Vectors, key: str, tmp_path: Path) -> None:
+    import numpy as np
+
+    file, ids = tmp_path / "some.npy", tmp_path / "some.txt"
+    rows = [5, 3, 9]
+    np.save(file, np.load(vectors.file)[rows])
+    ids.write_text("".join(f"{vectors.ids[row]}\n" for row in rows))
+    last = cli("build", vectors.dataset, key, "--embeddings", str(file), "--ids", str(ids), "--json").lines[
+        -1
+    ]
+    assert last["vectors"] == 3
+    vector = tmp_path / "nine.npy"
+    np.save(vector, np.load(vectors.file)[9])
+    (hit,) = cli("search", vectors.dataset, key, "--vector", str(vector), "-k", "1", "--json").json["hits"]
+    assert hit["id"] == vectors.ids[9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("no-such-dataset", "k"), "no-such-dataset"),
+        (("{dataset}", "bad key"), "bad key"),
+        (("{dataset}", "k", "--view", "no-such-view"), "no-such-view"),
+        (("{dataset}", "k", "--tag", "no-such-tag"), "no-such-tag"),
+        (("{dataset}", "k", "--patches-field", "no_such_field"), "no_such_field"),
+        (("{dataset}", "k", "--model", "no-such-model"), "no-such-model"),
+        (("{dataset}", "k", "--index-type", "BOGUS"), "BOGUS"),
+        (("{dataset}", "k", "--embeddings-field", "no_such_field"), "no_such_field"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_job_starts(
+    cli: Cli, vectors: Vectors, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = cli("build", *(word.format(dataset=vectors.dataset) for word in arguments), "--json", ok=False)
+    assert ran.code == 2
+    assert says in one_error_line(ran)
+    assert cli("jobs", "list", "--json").json == []
+
+
+def test_readonly_builds_nothing(cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str) -> None:
+    for words in (("build", vectors.dataset, key, *source), ("demo", "--no-ui")):
+        ran = cli("--readonly", *words, ok=False)
+        assert ran.code == 2
+        one_error_line(ran)
+
+
+def test_detach_answers_at_once_and_wait_ends_with_the_job(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    started = cli("build", vectors.dataset, key, *source, "--batch-size", "1", "--detach", "--json").json
+    assert list(started) == ["job"]
+    job = started["job"]
+    assert job_state(cli, job) in ("queued", "running")
+    impatient = cli("jobs", "wait", job, "--max-seconds", "0", ok=False)
+    assert impatient.code == 1
+    waited = cli("jobs", "wait", job, "--json").json
+    assert (waited["state"], waited["result"]["vectors"]) == ("done", COUNT)
+    row = next(one for one in cli("jobs", "list", "--json").json if one["id"] == job)
+    assert set(row) == {
+        "id", "kind", "dataset", "brain_key", "state", "phase", "done", "total", "rate", "eta_s",
+    }  # fmt: skip
+    assert job in cli("jobs", "list").out
+
+
+def test_progress_lines_come_at_most_ten_a_second(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    process = cli.start("build", vectors.dataset, key, *source, "--batch-size", "1", "--json")
+    assert process.stdout is not None
+    times = [time.monotonic() for line in process.stdout if '"progress"' in line]
+    assert process.wait(60) == 0
+    assert len(times) > 10
+    # The last words on the phases come together at the end.
+    for first, tenth in zip(times[:-6], times[10:-6], strict=False):
+        assert tenth - first > 0.8
+
+
+def test_kill_9_of_the_shells_process_group_leaves_the_job(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    words = " ".join([*PROGRAM, "build", vectors.dataset, key, *source, "--batch-size", "1"])
+    shell = subprocess.Popen(
+        ["bash", "-c", f"{words}; true"],
+        env=cli.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    job = under_way(cli)
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+    assert job_state(cli, job) == "running"
+    cli("jobs", "wait", job)
+    assert cli("runs", "check", vectors.dataset, key, "--json").json["health"] == "ok"
+
+
+def test_ctrl_c_cancels_keeps_what_is_done_and_building_again_continues(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    process = cli.start("build", vectors.dataset, key, *source, "--batch-size", "1", "--json")
+    job = under_way(cli)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert '"event":"cancelled"' in out.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("error: ")
+    assert job_state(cli, job) == "cancelled"
+    assert key not in [run["brain_key"] for run in cli("runs", "list", vectors.dataset, "--json").json]
+    again = cli("build", vectors.dataset, key, *source, "--json")
+    resumed = re.search(r"([\d,]+) of them there already", again.err)
+    assert resumed, again.err
+    assert 0 < int(resumed[1].replace(",", "")) < COUNT
+    assert again.lines[-1]["vectors"] == COUNT
+
+
+def test_jobs_cancel_and_resume(cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str) -> None:
+    slow = ("build", vectors.dataset, key, *source, "--batch-size", "1")
+    job = cli(*slow, "--detach", "--json").json["job"]
+    under_way(cli)
+    assert cli("jobs", "cancel", job, "--json").json["state"] == "cancelled"
+    waited = cli("jobs", "wait", job, ok=False)
+    assert waited.code == 130
+    assert "resume" in waited.err
+    assert cli("jobs", "cancel", job, ok=False).code == 2
+    assert cli("jobs", "resume", job[:4], "--json").json["id"] == job
+    cli("jobs", "wait", job)
+    assert cli("jobs", "resume", job, ok=False).code == 2
+    assert cli("jobs", "show", job, "--json").json["attempt"] == 2
+    assert "attempt 2" in cli("jobs", "log", job).out
+    assert cli("jobs", "show", "zzzzz", ok=False).code == 2
+
+
+def test_a_job_that_fails_gives_the_line_and_the_exit_code(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'tui.jobs.worker' in ' '.join(sys.orig_argv):\n"
+        "    from tui.core import indexes\n"
+        "    from tui.core.errors import EngineUnreachable\n"
+        "    def gone(*args, **kwargs):\n"
+        "        raise EngineUnreachable('Milvus went away', 'Start it again')\n"
+        "    indexes.build = gone\n"
+    )
+    ran = cli("build", vectors.dataset, key, *source, "--json", ok=False, PYTHONPATH=str(tmp_path))
+    assert ran.code == 3
+    last = ran.lines[-1]
+    assert (last["event"], last["error"], last["remedy"]) == ("failed", "Milvus went away", "Start it again")
+    assert ran.err.splitlines()[-1] == "error: Milvus went away. Start it again."
+    assert cli("jobs", "wait", last["job"], ok=False).code == 3
+
+
+def test_sync_after_samples_came_and_went(
+    cli: Cli, vectors: Vectors, key: str, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(4):
+        Image.new("RGB", (32, 32), (60 * n, 0, 0)).save(folder / f"{n}.png")
+    name = unique_name("sync")
+    cli("datasets", "import", str(folder), "--name", name)
+    cli("build", name, key)
+    import pymongo
+
+    with pymongo.MongoClient(cli.environment["FIFTYONE_DATABASE_URI"]) as client:
+        database = client["fiftyone"]
+        samples = database[database["datasets"].find_one({"name": name})["sample_collection_name"]]
+        gone = samples.find_one({})
+        samples.delete_one({"_id": gone["_id"]})
+        from bson import ObjectId
+
+        samples.insert_one({**gone, "_id": ObjectId()})
+        samples.insert_one({**gone, "_id": ObjectId()})
+    would = cli("sync", name, key, "--dry-run", "--json").json
+    assert (would["added"], would["removed"], would["unchanged"]) == (2, 1, 3)
+    assert cli("runs", "check", name, key, "--json").json["missing"] == 2
+    did = cli("sync", name, key, "--json").json
+    assert (did["added"], did["removed"], did["unchanged"], did["skipped"]) == (2, 1, 3, [])
+    again = cli("sync", name, key)
+    assert again.out == "0 added, 0 removed, 5 unchanged\n"
+    assert cli("sync", name, "nope", ok=False).code == 2
+    assert cli("--readonly", "sync", name, key, ok=False).code == 2
+
+
+def test_rename_cleanup_and_delete_a_run(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    built = cli("build", vectors.dataset, key, *source, "--json").lines[-1]
+    new = f"{key}_new"
+    assert cli("runs", "rename", vectors.dataset, key, new, "--json").json["brain_key"] == new
+    assert cli("runs", "info", vectors.dataset, key, ok=False).code == 2
+    assert cli("search", vectors.dataset, new, "--id", vectors.ids[0], "-k", "1", "--json").json["hits"]
+    for words in (("cleanup", vectors.dataset, new), ("delete", vectors.dataset, new)):
+        refused = cli("runs", *words, ok=False)
+        assert refused.code == 2
+        assert "--yes" in one_error_line(refused)
+        assert cli("--readonly", "runs", *words, "--yes", ok=False).code == 2
+    cleaned = cli("runs", "cleanup", vectors.dataset, new, "--yes", "--json").json
+    assert (cleaned["dropped"], cleaned["collection"], cleaned["vectors"]) == (
+        True,
+        built["collection"],
+        COUNT,
+    )
+    (run,) = [run for run in cli("runs", "list", vectors.dataset, "--json").json if run["brain_key"] == new]
+    assert run["health"] == "no-collection"
+    gone = cli("search", vectors.dataset, new, "--id", vectors.ids[0], ok=False)
+    assert gone.code == 1
+    assert "--overwrite" in gone.err
+    cli("runs", "delete", vectors.dataset, new, "--yes")
+    assert new not in [run["brain_key"] for run in cli("runs", "list", vectors.dataset, "--json").json]
+
+
+def test_an_orphan_is_found_and_dropped(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    collection = cli("build", vectors.dataset, key, *source, "--json").lines[-1]["collection"]
+    kept = cli("runs", "delete", vectors.dataset, key, "--keep-collection", "--yes", "--json").json
+    assert kept["dropped"] is False
+    assert collection in [row["name"] for row in cli("collections", "list", "--orphans", "--json").json]
+    assert cli("collections", "drop", collection, ok=False).code == 2
+    dropped = cli("collections", "drop", collection, "--yes", "--json").json
+    assert dropped == {"dropped": collection, "vectors": COUNT}
+    assert cli("collections", "info", collection, ok=False).code == 2
+
+
+def test_a_question_is_asked_on_a_terminal_and_no_means_no(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    import pty
+
+    cli("build", vectors.dataset, key, *source, "--json")
+    for answer, code in ((b"n\n", 130), (b"y\n", 0)):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*PROGRAM, "runs", "delete", vectors.dataset, key],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=cli.environment | {"TERM": "xterm"},
+        )
+        os.close(theirs)
+        text = b""
+        while b"[y/N]" not in text:
+            text += os.read(ours, 4096)
+        assert key.encode() in text
+        os.write(ours, answer)
+        assert process.wait(60) == code
+        os.close(ours)
+        keys = [run["brain_key"] for run in cli("runs", "list", vectors.dataset, "--json").json]
+        assert (key in keys) is (code != 0)
+
+
+def test_bars_are_drawn_on_a_terminal_and_the_result_on_stdout(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    from tests.cli.test_output import in_terminal
+
+    shown = in_terminal(
+        [*PROGRAM, "build", vectors.dataset, key, *source],
+        cli.environment | {"TERM": "xterm-256color"},
+        100,
+    )
+    assert "upload" in shown
+    assert "━" in shown
+    assert f"{COUNT:,} vectors of dimension {DIM}" in shown
+
+
+def test_a_reader_that_leaves_does_not_end_the_build(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    command = " ".join([*PROGRAM, "build", vectors.dataset, key, *source, "--json"])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"],
+        env=cli.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert cli("runs", "check", vectors.dataset, key, "--json").json["distinct"] == COUNT

@@ -1,0 +1,218 @@
+"""From nothing to similar pictures: demo, search, runs, collections, datasets, on real engines."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DEMO, Demo
+from tests.cli.program import Cli, one_error_line
+from tests.cli.test_output import in_terminal
+
+KEY = "digits"
+
+
+@pytest.fixture
+def cli(demo: Demo) -> Cli:
+    """The program where the demo was made."""
+    return Cli(demo.environment)
+
+
+def rounds(lines: list[dict[str, object]], event: str) -> list[dict[str, object]]:
+    return [line for line in lines if line["event"] == event]
+
+
+def test_the_demo_ends_with_its_summary(demo: Demo) -> None:
+    *before, last = demo.ran.lines
+    assert last["event"] == "done"
+    assert (last["brain_key"], last["vectors"], last["skipped"]) == (KEY, 1797, [])
+    assert last["dim"] > 0
+    assert last["seconds"] > 0
+    assert before[0] == {"event": "started", "job": last["job"]}
+    progress = rounds(before, "progress")
+    assert len(progress) == len(before) - 1
+    assert {line["phase"] for line in progress} == {"model", "embed", "upload", "index"}
+    assert set(progress[0]) == {"event", "phase", "done", "total", "rate", "eta_s"}
+    assert [line["done"] for line in progress if line["phase"] == "embed"][-1] == 1797
+
+
+def test_the_demo_again_builds_nothing_and_says_the_same(cli: Cli, demo: Demo) -> None:
+    last = cli("demo", "--no-ui", "--json").lines[-1]
+    assert last == demo.ran.lines[-1] | {"job": None, "seconds": 0.0}
+    assert len(cli("jobs", "list", "--json").json) == 1
+
+
+def test_search_by_id_finds_itself_and_its_like(cli: Cli, demo: Demo) -> None:
+    same = 0
+    found = cli("search", DEMO, KEY, "--id", demo.ids[0], "-k", "11", "--json").json
+    assert (found["brain_key"], found["metric"], found["higher_is_closer"], found["k"]) == (
+        KEY,
+        "cosine",
+        True,
+        11,
+    )
+    first, *rest = found["hits"]
+    assert (first["id"], first["rank"]) == (demo.ids[0], 1)
+    assert first["score"] == pytest.approx(1.0, abs=1e-4)
+    assert Path(first["filepath"]).is_file()
+    same = sum(hit["label"] == first["label"] for hit in rest)
+    assert same >= 8
+    scores = [hit["score"] for hit in found["hits"]]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit["rank"] for hit in found["hits"]] == list(range(1, 12))
+
+
+def test_search_by_picture_vector_and_examples(cli: Cli, demo: Demo) -> None:
+    (first,) = cli("search", DEMO, KEY, "--id", demo.ids[3], "-k", "1", "--json").json["hits"]
+    (by_image,) = cli("search", DEMO, KEY, "--image", first["filepath"], "-k", "1", "--json").json["hits"]
+    assert by_image["id"] == demo.ids[3]
+    both = ["--id", demo.ids[3], "--id", demo.ids[4]]
+    mean = cli("search", DEMO, KEY, *both, "-k", "5", "--json").json["hits"]
+    away = cli("search", DEMO, KEY, *both, "--not-id", demo.ids[5], "-k", "5", "--json").json["hits"]
+    assert [hit["score"] for hit in mean] != [hit["score"] for hit in away]
+    page = cli("search", DEMO, KEY, *both, "-k", "2", "--offset", "2", "--json").json["hits"]
+    assert [hit["id"] for hit in page] == [hit["id"] for hit in mean[2:4]]
+    assert [hit["rank"] for hit in page] == [3, 4]
+
+
+def test_search_narrowed_and_reversed(cli: Cli, demo: Demo) -> None:
+    seven = ("search", DEMO, KEY, "--id", demo.ids[0], "-k", "4", "--json")
+    narrowed = cli(*seven, "--where", "ground_truth.label=7").json["hits"]
+    assert [hit["label"] for hit in narrowed] == ["7"] * 4
+    least = cli(*seven, "--least").json["hits"]
+    best = cli(*seven).json["hits"]
+    assert least[0]["score"] < best[-1]["score"]
+
+
+def test_search_for_what_is_not_there(cli: Cli, demo: Demo) -> None:
+    for arguments, code, says in (
+        (("--id", "65b2e1d1e1d1e1d1e1d1e1d1"), 1, "65b2e1d1e1d1e1d1e1d1e1d1"),
+        (("--text", "a zero"), 2, "no text"),
+        ((), 2, "nothing to search for"),
+        (("--id", demo.ids[0], "--view", "nope"), 2, "nope"),
+    ):
+        ran = cli("search", DEMO, KEY, *arguments, "--json", ok=False)
+        assert (ran.code, says in one_error_line(ran)) == (code, True)
+    ran = cli("search", DEMO, "digit", "--id", "x", ok=False)
+    assert ran.code == 2
+    assert KEY in one_error_line(ran)
+
+
+def test_preview_draws_pictures(cli: Cli, demo: Demo) -> None:
+    command = ("search", DEMO, KEY, "--id", demo.ids[0], "-k", "4", "--preview", "--columns", "2")
+    piped = cli(*command).out
+    assert "▄" in piped
+    assert "\x1b[38;2;" in piped
+    plain = re.sub("\x1b\\[[0-9;]*m", "", piped)
+    assert plain.count("1.0000") == 1
+    rows = [line for line in plain.splitlines() if re.match(r"[13]\. ", line)]
+    assert len(rows) == 2
+    assert "2. " in rows[0]
+    refused = cli(*command, ok=False, NO_COLOR="1")
+    assert refused.code == 2
+    from tests.cli.program import PROGRAM
+
+    shown = in_terminal([*PROGRAM, *command], cli.environment | {"TERM": "xterm-256color"}, 60)
+    assert "▄" in shown
+
+
+def test_the_table_of_hits_is_whole_in_a_pipe(cli: Cli, demo: Demo) -> None:
+    ran = cli("search", DEMO, KEY, "--id", demo.ids[0], "-k", "3")
+    assert demo.ids[0] in ran.out
+    assert "higher is closer" in ran.err
+    assert len(ran.out.splitlines()) == 4
+
+
+def test_runs_and_collections_of_the_demo(cli: Cli) -> None:
+    (run,) = cli("runs", "list", DEMO, "--json").json
+    assert run["health"] == "ok"
+    assert (run["vectors"], run["expected"], run["missing"], run["stale"]) == (1797, 1797, 0, 0)
+    assert (run["model"], run["metric"], run["supports_prompts"]) == ("kitescope-descriptor", "cosine", False)
+    assert cli("runs", "list", DEMO, "--type", "visualization", "--json").json == []
+    assert cli("runs", "list", DEMO, "--supports-prompts", "--json").json == []
+    checked = cli("runs", "check", DEMO, KEY, "--json").json
+    assert (checked["distinct"], checked["duplicates"], checked["health"]) == (1797, 0, "ok")
+    assert "recall_at_10" not in checked
+    assert cli("runs", "check", DEMO, KEY, "--recall", "10", "--json").json["recall_at_10"] > 0.9
+    owners = {row["name"]: row["owner"] for row in cli("collections", "list", "--json").json}
+    assert owners[run["collection"]] == f"{DEMO}/{KEY}"
+    orphans = [row["name"] for row in cli("collections", "list", "--orphans", "--json").json]
+    assert run["collection"] not in orphans
+    info = cli("collections", "info", run["collection"], "--json").json
+    assert info["runs"] == [f"{DEMO}/{KEY}"]
+    assert cli("runs", "info", DEMO, KEY, "--json").json["collection_info"]["dim"] == info["dim"]
+    refused = cli("collections", "drop", run["collection"], "--yes", ok=False)
+    assert refused.code == 2
+    assert KEY in one_error_line(refused)
+
+
+def test_release_and_load(cli: Cli) -> None:
+    (run,) = cli("runs", "list", DEMO, "--json").json
+    assert cli("collections", "release", run["collection"], "--json").json["loaded"] is False
+    assert cli("collections", "load", run["collection"], "--json").json["loaded"] is True
+
+
+def test_the_snippet_runs_in_stock_fiftyone(cli: Cli) -> None:
+    import sys
+
+    program = cli("runs", "snippet", DEMO, KEY).out + "\nprint(view.values('id')[:5])\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=cli.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    stock = re.findall("[0-9a-f]{24}", done.stdout.splitlines()[-1])
+    ours = cli("search", DEMO, KEY, "--id", stock[0], "-k", "5", "--json").json["hits"]
+    assert [hit["id"] for hit in ours] == stock
+
+
+def test_datasets_list_and_info(cli: Cli) -> None:
+    (listed,) = [one for one in cli("datasets", "list", "--json").json if one["name"] == DEMO]
+    assert (listed["samples"], listed["media_type"], listed["persistent"]) == (1797, "image", True)
+    info = cli("datasets", "info", DEMO, "--json").json
+    assert sum(info["label_fields"]["ground_truth"].values()) == 1797
+    assert info["runs"] == [KEY]
+    ran = cli("datasets", "info", "kitescope-dem", ok=False)
+    assert (ran.code, DEMO in one_error_line(ran)) == (2, True)
+
+
+def test_a_folder_becomes_a_dataset_is_indexed_and_goes_again(
+    cli: Cli, demo: Demo, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    hits = cli("search", DEMO, KEY, "--id", demo.ids[0], "-k", "6", "--json").json["hits"]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for hit in hits:
+        (folder / Path(hit["filepath"]).name).write_bytes(Path(hit["filepath"]).read_bytes())
+    (folder / "broken.png").write_bytes(b"\x89PNG but no more")
+    name = unique_name("folder")
+    assert cli("datasets", "import", str(folder), "--name", name, "--json").json == {
+        "name": name,
+        "samples": 7,
+    }
+    *_, last = cli("build", name, "k", "--json").lines
+    assert (last["event"], last["vectors"]) == ("done", 6)
+    (skipped,) = last["skipped"]
+    assert skipped["filepath"].endswith("broken.png")
+    assert skipped["reason"]
+    shown = cli("jobs", "show", last["job"], "--json").json
+    assert shown["skipped"] == [skipped]
+    assert "broken.png" in cli("jobs", "log", last["job"]).out
+    refused = cli("datasets", "delete", name, ok=False)
+    assert refused.code == 2
+    assert "--yes" in one_error_line(refused)
+    locked = cli("--readonly", "datasets", "delete", name, "--yes", ok=False)
+    assert locked.code == 2
+    deleted = cli("datasets", "delete", name, "--with-collections", "--yes", "--json").json
+    assert (deleted["deleted"], deleted["samples"]) == (name, 7)
+    assert deleted["dropped"] == [last["collection"]]
+    assert name not in [one["name"] for one in cli("datasets", "list", "--json").json]
+    assert last["collection"] not in [row["name"] for row in cli("collections", "list", "--json").json]
+    assert len(list(folder.iterdir())) == 7
