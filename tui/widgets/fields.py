@@ -72,6 +72,14 @@ class Field(Horizontal):
         """Show the note."""
         self.show_state()
 
+    def on_descendant_focus(self) -> None:
+        """Show which field has the keyboard."""
+        self.add_class("-current")
+
+    def on_descendant_blur(self) -> None:
+        """The keyboard went on."""
+        self.remove_class("-current")
+
     def put(self, value: str) -> None:
         """Set the value without telling anyone, and forget that the user touched it."""
         self.touched = False

@@ -158,18 +158,12 @@ class Form(Vertical):
         self.post_message(self.Changed(self, event.field.key, event.field.value))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Mark and explain the field one is in."""
-        self._mark_current()
+        """Explain the field one is in."""
         self.explain()
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         """Nobody is in a field, or soon in another one."""
-        self._mark_current()
         self.explain()
-
-    def _mark_current(self) -> None:
-        for field in self.query(Field):
-            field.set_class(field.has_focus_within, "-current")
 
     def say(self, text: str) -> None:
         """Show an error of the whole form, until a field is entered."""
