@@ -16,10 +16,6 @@ from textual.screen import Screen
 
 from tui import keys, paths, preferences
 from tui.core.errors import KitescopeError
-from tui.core.workspace import Workspace
-from tui.jobs import supervisor
-from tui.jobs.info import JobInfo, JobState
-from tui.jobs.spec import JobSpec, job_spec
 from tui.messages import (
     BuildRequested,
     ConnectRequested,
@@ -53,7 +49,11 @@ if TYPE_CHECKING:
     from textual.command import Provider
     from textual.notifications import SeverityLevel
 
+    from tui.core.indexes import BuildSpec
     from tui.core.settings import Settings
+    from tui.core.workspace import Workspace
+    from tui.jobs.info import JobInfo, JobState
+    from tui.jobs.spec import JobKind
 
 _log = logging.getLogger(__name__)
 _SEVERITY: Mapping[JobState, SeverityLevel] = {"done": "information", "cancelled": "warning"}
@@ -82,7 +82,7 @@ class Kitescope(App[None]):
         settings: the connections to open behind the first frame.
         image_protocol: how pictures are drawn; a key switches it.
         search: dataset and brain key of an index to open at once.
-        workspace: how a workspace is made from settings.
+        open_workspace: how a workspace is made from settings.
         look: the user's preferences.
         last: what the last run looked like.
     """
@@ -104,14 +104,14 @@ class Kitescope(App[None]):
         *,
         image_protocol: preferences.ImageProtocol = "halfcell",
         search: tuple[str, str] | None = None,
-        workspace: Callable[[Settings], Workspace] = Workspace,
+        open_workspace: Callable[[Settings], Workspace] | None = None,
         look: preferences.Preferences | None = None,
         last: preferences.Last | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
-        self._open = workspace
-        self.workspace = workspace(settings)
+        self._open = open_workspace
+        self._workspace: Workspace | None = None
         self.look = look or preferences.Preferences()
         self.last = last or preferences.Last()
         self._first = search
@@ -121,6 +121,15 @@ class Kitescope(App[None]):
         self.set_reactive(
             Kitescope.state, AppState(connection=connection_name(settings), readonly=settings.readonly)
         )
+
+    @property
+    def workspace(self) -> Workspace:
+        """Both engines; made when first asked for, as its imports are not needed for the first frame."""
+        if self._workspace is None:
+            from tui.core.workspace import Workspace
+
+            self._workspace = (self._open or Workspace)(self.settings)
+        return self._workspace
 
     # The first frame, and what happens behind it
 
@@ -265,6 +274,8 @@ class Kitescope(App[None]):
 
     @core_call("reading jobs")
     def _read_jobs(self) -> Message | None:
+        from tui.jobs import supervisor
+
         jobs = tuple(supervisor.list_jobs())
         return None if jobs == self.state.jobs else Happened(JobsSeen(jobs))
 
@@ -272,10 +283,10 @@ class Kitescope(App[None]):
 
     @on(ConnectRequested)
     def _connect(self, message: ConnectRequested) -> None:
-        old, self.settings = self.workspace, message.settings
-        self.workspace = self._open(message.settings)
+        old, self._workspace, self.settings = self._workspace, None, message.settings
         self._take(ConnectionChosen(connection_name(message.settings), message.settings.readonly))
-        self._close(old)
+        if old is not None:
+            self._close(old)
         self._connect_all()
 
     @core_call("closing the old connection", exclusive=False)
@@ -285,16 +296,21 @@ class Kitescope(App[None]):
     @on(BuildRequested)
     def _build(self, message: BuildRequested) -> None:
         spec = message.spec
-        self._start_job(job_spec("build", spec.scope.dataset, spec.brain_key, self.settings, spec))
+        self._start_job("build", spec.scope.dataset, spec.brain_key, spec)
 
     @on(SyncRequested)
     def _sync(self, message: SyncRequested) -> None:
-        self._start_job(job_spec("sync", message.dataset, message.brain_key, self.settings))
+        self._start_job("sync", message.dataset, message.brain_key)
 
     @core_call("starting the job", exclusive=False)
-    def _start_job(self, spec: JobSpec) -> Message | None:
-        self.workspace.require_writable("start a job")
-        supervisor.start(spec, self.settings)
+    def _start_job(
+        self, kind: JobKind, dataset: str, brain_key: str, build: BuildSpec | None = None
+    ) -> Message | None:
+        from tui.jobs import supervisor
+        from tui.jobs.spec import job_spec
+
+        self.workspace.require_writable(f"start a {kind}")
+        supervisor.start(job_spec(kind, dataset, brain_key, self.settings, build), self.settings)
         self.call_from_thread(self.action_show_screen, "jobs")
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
 
@@ -304,6 +320,8 @@ class Kitescope(App[None]):
 
     @core_call("cancelling the job", exclusive=False)
     def _cancel_job(self, job: str) -> Message | None:
+        from tui.jobs import supervisor
+
         supervisor.cancel(job)
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
 
@@ -313,6 +331,8 @@ class Kitescope(App[None]):
 
     @core_call("resuming the job", exclusive=False)
     def _resume_job(self, job: str) -> Message | None:
+        from tui.jobs import supervisor
+
         self.workspace.require_writable("resume a job")
         supervisor.resume(job, self.settings)
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
@@ -324,6 +344,11 @@ class Kitescope(App[None]):
         if message.id is not None:
             screen = self.screen
             self.call_after_refresh(lambda: screen.post_message(message))
+
+    def close_engines(self) -> None:
+        """Let the connections go; the engines themselves stay for others."""
+        if self._workspace is not None:
+            self._workspace.close()
 
     # Keys
 
@@ -396,5 +421,5 @@ def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, 
             settings, image_protocol=protocol, search=search, look=look, last=preferences.load_last()
         )
         app.run()
-        app.workspace.close()
+        app.close_engines()
     return app.return_code or 0
