@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -24,7 +23,7 @@ from tui.screens.base import BaseScreen, core_call
 from tui.screens.model_picker import ModelPicker
 from tui.state import AppState, ScopeChosen
 from tui.widgets.build_form import BuildForm
-from tui.widgets.build_plan import Outlook, measured, plan_line, plan_text, room_at
+from tui.widgets.build_plan import Outlook, measured, plan_facts, plan_line, plan_page, room_at
 from tui.widgets.dialogs import Confirm, Page
 from tui.widgets.form import Form
 from tui.widgets.text import plain
@@ -247,7 +246,8 @@ class BuildScreen(BaseScreen):
         fresh = self._fresh() and not self._local_reason()
         text = self.query_one("#plan-text", Static)
         narrow = self.size.width < 100
-        text.update((plan_line if narrow else plan_text)(outlook) if outlook else Text())
+        if outlook is not None:
+            text.update(plan_line(outlook) if narrow else plan_facts(outlook))
         text.set_class(not fresh, "stale")
         text.display = outlook is not None and (fresh or not narrow)
         verdict = self.query_one("#plan-verdict", Static)
@@ -306,7 +306,7 @@ class BuildScreen(BaseScreen):
         """The plan in full."""
         outlook = self._planned.outlook if self._planned else None
         reason = self._reason()
-        body = plan_text(outlook).plain if outlook else ""
+        body = plan_page(outlook) if outlook else ""
         self.app.push_screen(Page("Plan", "\n".join(filter(None, (body, reason or "f5 starts the build.")))))
 
     @work

@@ -87,13 +87,13 @@ def _describe(name: str, ws: Workspace) -> str:
 
     row = collection_row(ws, name)
     described = ws.milvus().describe(name)
-    facts = asdict(row) | {
+    known = asdict(row) | {
         "index_params": dict(described.index_params),
         "consistency_level": described.consistency_level,
         "schema": "pk, vector, sample_id (a similarity index)" if described.compatible else "another",
         "properties": dict(described.properties),
     }
-    return readable(name, facts)
+    return readable(known)
 
 
 def _drop(name: str, ws: Workspace) -> str:

@@ -216,7 +216,7 @@ class RunActions(BulkScreen):
 def _describe(run: RunInfo, ws: Workspace) -> str:
     from tui.core.runs import run_info
 
-    return readable(named(run), run_info(ws, run.dataset, run.brain_key))
+    return readable(run_info(ws, run.dataset, run.brain_key))
 
 
 def _snippet(run: RunInfo, ws: Workspace) -> str:

@@ -102,7 +102,7 @@ def scope_fields() -> Fields:
             "Tags",
             placeholder="all",
             wrong=_wrong_words,
-            hint="Only samples with any of these; spaces between, quotes around what holds a space",
+            hint="Samples with any of these; spaces between, quotes where one holds a space",
         ),
         TextField(
             "where",
@@ -133,7 +133,7 @@ def source_fields() -> Fields:
             "Model",
             placeholder="f4 lists all",
             wrong=lambda value: "" if value.strip() else _needed("A model (f4)"),
-            hint="A zoo name, torchvision:resnet50, or your own: module:callable, /path/file.py:callable",
+            hint="A zoo name, torchvision:resnet50, or your own as module:callable (f4)",
         ),
         ChoiceField(
             "field",
@@ -154,7 +154,7 @@ def source_fields() -> Fields:
             "Ids",
             placeholder="rows are in dataset order",
             wrong=_wrong_ids,
-            hint="A file with the id of each row, one a line or .npy; nothing: rows are in dataset order",
+            hint="The id of each row, one a line or .npy; nothing: in dataset order",
         ),
     )
 
@@ -171,7 +171,7 @@ def index_fields(settings: Settings) -> Fields:
             defaults["collection_name"],
             wrong=_wrong_collection,
             placeholder="from dataset and key",
-            hint="Its name in Milvus; nothing chooses one that a second start finds again",
+            hint="Its name in Milvus; empty: one that a second start finds again",
         ),
         ChoiceField(
             "metric",
@@ -185,7 +185,7 @@ def index_fields(settings: Settings) -> Fields:
             "Consistency",
             [(name, name) for name in CONSISTENCY_LEVELS],
             defaults["consistency_level"],
-            hint="How soon a search sees what was written: Session is right unless you know better",
+            hint="How soon a search sees what was written; Session is a good choice",
         ),
         ChoiceField(
             "type", "Index type", [(name, name) for name in LITE_TYPES], "HNSW", hint="HNSW suits most"
@@ -231,7 +231,7 @@ def work_fields() -> Fields:
             "Precision",
             [(name, name) for name in ("auto", "fp32", "bf16", "fp16")],
             "auto",
-            hint="auto is fp32, so that vectors equal stock FiftyOne's; bf16 is faster where there is bf16",
+            hint="auto is fp32 and equals stock FiftyOne's vectors; bf16 is often faster",
         ),
         ChoiceField(
             "overwrite",

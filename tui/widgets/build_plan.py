@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from rich.console import Group
 from rich.text import Text
 
 from tui.core.indexes import BuildPlan, Source
 from tui.core.models import BUILTIN
 from tui.jobs.info import JobInfo
+from tui.widgets.facts import facts
 from tui.widgets.phases import speed
 from tui.widgets.text import plain, seconds, size
 
@@ -117,12 +119,14 @@ def _short(outlook: Outlook) -> list[str]:
     return found
 
 
-def plan_text(outlook: Outlook) -> Text:
-    """The plan in rows."""
-    text = Text()
-    for name, what, style in plan_rows(outlook):
-        text.append(f"{name:<12}", "dim").append(plain(what) + "\n", style)
-    return text
+def plan_facts(outlook: Outlook) -> Group:
+    """The plan in two columns."""
+    return facts(plan_rows(outlook))
+
+
+def plan_page(outlook: Outlook) -> str:
+    """The plan as a text to read and to copy."""
+    return "\n".join(f"{name:<12}{what}" for name, what, _ in plan_rows(outlook)) + "\n"
 
 
 def plan_line(outlook: Outlook) -> Text:
@@ -136,6 +140,6 @@ def plan_line(outlook: Outlook) -> Text:
         parts.append(f"about {seconds(outlook.duration) or 'no time'}")
     text = Text(plain(" · ".join(parts)))
     notes = [what for name, what, _ in plan_rows(outlook) if name == "note"]
-    text.append(plain(f"\ninto {outlook.plan.collection}"), "dim")
+    text.append("\n").append(plain(f"into {outlook.plan.collection}"), "dim")
     more = f"{len(notes)} notes: f6 shows them" if len(notes) > 1 else "".join(notes)
-    return text.append(plain(f"\n{more}"), "yellow") if notes else text
+    return text.append("\n").append(plain(more), "yellow") if notes else text

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from tui.core.collections import CollectionRow
 from tui.core.runs import Health, RunInfo
+from tui.widgets.facts import facts
 from tui.widgets.fitted import FitColumn
 from tui.widgets.table import TableRow
 from tui.widgets.text import cell, number, plain
@@ -146,16 +146,7 @@ def collection_line(row: CollectionRow) -> TableRow:
 
 
 def _facts(head: Text, pairs: Iterable[tuple[str, object]]) -> Group:
-    """A heading, and below it names and values in two columns, long values on several lines."""
-    head.rstrip()
-    head.append("\n")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        if value not in (None, "", ()):
-            table.add_row(name, Text(plain(value)))
-    return Group(head, table)
+    return facts(((name, value, "") for name, value in pairs), head)
 
 
 def run_facts(run: RunInfo, reachable: bool = True) -> Group:
@@ -222,16 +213,16 @@ def collection_facts(row: CollectionRow) -> Group:
     )
 
 
-def readable(title: str, facts: Mapping[str, Any]) -> str:
-    """Facts as lines to read, and below them as JSON."""
-    lines = [title, "─" * len(title), *_lines(facts), "", "As JSON", "───────"]
-    return "\n".join([*lines, json.dumps(facts, indent=2, ensure_ascii=False, default=str)])
+def readable(known: Mapping[str, Any]) -> str:
+    """What is known as lines to read, and below them as JSON."""
+    lines = [*_lines(known), "", "As JSON", "───────"]
+    return "\n".join([*lines, json.dumps(known, indent=2, ensure_ascii=False, default=str)])
 
 
-def _lines(facts: Mapping[str, Any], indent: int = 0) -> list[str]:
+def _lines(known: Mapping[str, Any], indent: int = 0) -> list[str]:
     lines: list[str] = []
-    wide = max((len(name) for name in facts), default=0)
-    for name, value in facts.items():
+    wide = max((len(name) for name in known), default=0)
+    for name, value in known.items():
         if isinstance(value, Mapping) and value:
             lines += ["", f"{'  ' * indent}{name}", *_lines(value, indent + 1)]
         else:
