@@ -16,12 +16,12 @@ from textual.worker import Worker
 
 from tui.core.errors import KitescopeError
 from tui.core.query_helper import QueryHelper
-from tui.messages import Failed, SearchRequested
+from tui.messages import Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.search_messages import Counted, Found, Opened, PageRead
 from tui.screens.search_view import details, facts, nothing_here, tile
-from tui.state import AppState
+from tui.state import AppState, ScopeChosen
 from tui.widgets.detail import DetailPane
 from tui.widgets.grid import PictureGrid
 from tui.widgets.search_head import SearchHead
@@ -122,6 +122,10 @@ class Searching(BaseScreen):
     @on(Opened)
     def _opened(self, message: Opened) -> None:
         self._waiting, self._run = None, message.run
+        if self.state.scope is None:
+            from tui.core.datasets import Scope
+
+            self.post_message(Happened(ScopeChosen(Scope(message.run.dataset))))
         wanted, self._wanted_id = self._wanted_id, None
         self._ask(Ask(ids=(wanted,)) if wanted else Ask())
 

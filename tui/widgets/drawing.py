@@ -239,8 +239,7 @@ def _split(image: Any, size: tuple[int, int]) -> Iterable[Segment]:
     from rich.console import Console
 
     console = Console(width=size[0], height=size[1], force_terminal=True, color_system="truecolor")
-    options = console.options.update(max_width=size[0], height=size[1])
-    for segment in image.__rich_console__(console, options.update_dimensions(*size)):
+    for segment in console.render(image, console.options.update_dimensions(*size)):
         if segment.text.endswith("\n") and segment.text != "\n":
             yield Segment(segment.text[:-1], segment.style)
             yield Segment("\n")

@@ -15,9 +15,13 @@ from contextlib import suppress
 from fcntl import ioctl
 from functools import cache
 from struct import unpack
+from threading import Lock
 from typing import Any
 
 from tui.preferences import IMAGE_PROTOCOLS, ImageProtocol
+
+# Two threads that swap stdout at once would leave the stand-in behind.
+_importing = Lock()
 
 # These understand what they are given here; their names travel in TERM, over SSH too.
 _KITTY_TERMS = ("xterm-kitty", "xterm-ghostty")
@@ -62,9 +66,14 @@ def guess_protocol(environment: Mapping[str, str]) -> ImageProtocol | None:
     return "halfcell"
 
 
-@cache
 def renderables() -> Any:
     """The module ``textual_image.renderable``, imported without a question to the terminal."""
+    with _importing:
+        return _import_renderables()
+
+
+@cache
+def _import_renderables() -> Any:
     size = _cell_pixels()
     if size is not None:
         os.environ["TEXTUAL_CELL_WIDTH"], os.environ["TEXTUAL_CELL_HEIGHT"] = map(str, size)
