@@ -92,18 +92,19 @@ class ZooModel:
         return [name for name in self.packages if not _installed(re.split(r"[<>=!~;\[ ]", name)[0])]
 
 
-@cache
 def zoo() -> dict[str, ZooModel]:
-    """The zoo's image models that give embeddings, by name; video, TensorFlow and hosted models left out."""
-    package = importlib.util.find_spec("fiftyone")
-    if package is None or package.origin is None:
-        return {}
-    manifest = Path(package.origin).parent / "zoo" / "models" / "manifest-torch.json"
-    try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))["models"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {model.name: model for model in _usable(entries)}
+    """The zoo's image models that give embeddings, by name; video, TensorFlow and hosted models left out.
+
+    As in FiftyOne, the user's own manifests (``model_zoo_manifest_paths``) and those of registered sources
+    belong to it, and a manifest that cannot be read is left out.
+    """
+    found: dict[str, ZooModel] = {}
+    for manifest in _manifests():
+        try:
+            found |= _read(manifest, manifest.stat().st_mtime_ns)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
 
 
 def zoo_dir() -> Path:
@@ -132,6 +133,23 @@ def torchvision_downloaded(name: str) -> bool:
     return folder.is_dir() and any(pattern.fullmatch(file.name) for file in folder.iterdir())
 
 
+def _manifests() -> Iterator[Path]:
+    package = importlib.util.find_spec("fiftyone")
+    if package is not None and package.origin is not None:
+        yield Path(package.origin).parent / "zoo" / "models" / "manifest-torch.json"
+    listed = os.environ.get("FIFTYONE_MODEL_ZOO_MANIFEST_PATHS")
+    paths = listed.split(":") if listed else _fiftyone_config().get("model_zoo_manifest_paths") or []
+    yield from (Path(path).expanduser() for path in paths)
+    yield from zoo_dir().glob("*/manifest.json")
+    yield from zoo_dir().glob("*/*/manifest.json")
+
+
+@cache
+def _read(manifest: Path, _changed: int) -> dict[str, ZooModel]:
+    entries = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    return {model.name: model for model in _usable(entries)}
+
+
 def _usable(entries: list[dict[str, Any]]) -> Iterator[ZooModel]:
     for entry in entries:
         tags = entry.get("tags") or []
@@ -139,6 +157,7 @@ def _usable(entries: list[dict[str, Any]]) -> Iterator[ZooModel]:
             continue
         config = (entry.get("default_deployment_config_dict") or {}).get("config") or {}
         arguments = config.get("entrypoint_args") or {}
+        torchvisions = str(config.get("entrypoint_fcn")).startswith("torchvision.")
         repository, hub_model = arguments.get("repo_or_dir"), arguments.get("model")
         manager = (entry.get("manager") or {}).get("config") or {}
         yield ZooModel(
@@ -149,7 +168,7 @@ def _usable(entries: list[dict[str, Any]]) -> Iterator[ZooModel]:
             supports_prompts="text-embeddings" in tags,
             packages=tuple((entry.get("requirements") or {}).get("packages") or ()),
             hub=f"{repository}:{hub_model}" if repository else config.get("name_or_path"),
-            weights=arguments.get("weights"),
+            weights=arguments.get("weights") if torchvisions else None,
             tokenizer=(config["tokenizer_base_url"], config["tokenizer_base_filename"])
             if manager and "tokenizer_base_url" in config
             else None,

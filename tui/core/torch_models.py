@@ -157,9 +157,8 @@ def _zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
         # FiftyOne fetches the file above, but lets torchvision load its own copy from torch's cache.
         url = torchvision.models.get_weight(entry.weights).url
         downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
-    elif entry.filename is None and not entry.downloaded:
-        hub = "https://github.com" if entry.hub and ":" in entry.hub else "https://huggingface.co"
-        downloads.require_host(hub)
+    elif entry.hub and not entry.downloaded:
+        downloads.require_host("https://github.com" if ":" in entry.hub else "https://huggingface.co")
     import fiftyone.zoo as foz
 
     return foz.load_zoo_model(name, cache=False, device=str(device))
