@@ -29,12 +29,19 @@ class FitColumn(TableColumn):
     right: bool = False
 
 
-def fit(columns: Sequence[FitColumn], wide: Mapping[str, int], room: int, keep: str = "") -> dict[str, int]:
+def fit(
+    columns: Sequence[FitColumn],
+    wide: Mapping[str, int],
+    room: int,
+    keep: str = "",
+    blank: frozenset[str] = frozenset(),
+) -> dict[str, int]:
     """The columns that fit into ``room`` cells and the width of each.
 
     Args:
         wide: how wide each column's content is.
         keep: a column that must not go, as the rows are sorted by it.
+        blank: columns that say nothing, which go first.
     """
     kept = list(columns)
 
@@ -42,7 +49,8 @@ def fit(columns: Sequence[FitColumn], wide: Mapping[str, int], room: int, keep: 
         return min(column.least or wide[column.key], wide[column.key])
 
     while sum(narrow(column) + _PADDING for column in kept) > room:
-        goes = max((c for c in kept if c.drop and c.key != keep), key=lambda c: c.drop, default=None)
+        may_go = [column for column in kept if column.drop and column.key != keep]
+        goes = max(may_go, key=lambda column: (column.key in blank, column.drop), default=None)
         if goes is None:
             break
         kept.remove(goes)
@@ -104,7 +112,13 @@ class FittedTable(RowTable):
         candidates = [column for column in self._every if column.key not in self._hidden]
         if self._sort in self._hidden:
             self._sort = candidates[0].key
-        widths = fit(candidates, self._content, self.size.width - _MARK_AND_SCROLLBAR, self._sort)
+        blank = frozenset(
+            column.key
+            for index, column in enumerate(self._every)
+            if all(row.cells[index].plain in ("", "–") for row in self._rows)
+        )
+        room = self.size.width - _MARK_AND_SCROLLBAR
+        widths = fit(candidates, self._content, room, self._sort, blank)
         fitted = tuple(
             replace(column, width=widths[column.key]) for column in candidates if column.key in widths
         )

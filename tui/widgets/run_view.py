@@ -21,7 +21,7 @@ RUN_COLUMNS = (
     FitColumn("dataset", "Dataset", least=18),
     FitColumn("health", "Health"),
     FitColumn("vectors", "Vectors", right=True),
-    FitColumn("model", "Source", least=12, drop=1),
+    FitColumn("model", "Source", least=20, drop=1),
     FitColumn("metric", "Metric", drop=2),
     FitColumn("patches", "Patches", least=10, drop=3),
     FitColumn("type", "Type", drop=4),
