@@ -1,0 +1,252 @@
+"""Pictures in cells: which way, the right colours, never a stale one, a reason for what cannot be read."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+from textual.reactive import reactive
+
+from tests.ui.conftest import screen_text, until
+from tui.preferences import ImageProtocol
+from tui.widgets import protocols
+from tui.widgets.drawing import Look, Subject, draw, half_cells
+from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
+from tui.widgets.pictures import Picture, PictureWidget, ThumbnailStrip, detect_protocol
+
+RED, BLUE = "#ff0000", "#0000ff"
+
+
+def picture(folder: Path, name: str, colour: str, size: tuple[int, int] = (64, 64)) -> str:
+    path = folder / f"{name}.png"
+    Image.new("RGB", size, colour).save(path)
+    return str(path)
+
+
+def colours(strip: Any) -> set[str]:
+    return {segment.style.bgcolor.triplet.hex for segment in strip if segment.style and segment.style.bgcolor}
+
+
+class Pictures(App[None]):
+    CSS = "Picture { width: 20; height: 10; } ThumbnailStrip { width: 40; height: 4; } PictureGrid { height: 1fr; }"
+    image_protocol: reactive[ImageProtocol] = reactive("halfcell")
+
+    def __init__(self, widget: PictureWidget) -> None:
+        super().__init__()
+        self.widget = widget
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+
+# -- which way ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"TERM": "xterm-kitty"}, "kitty"),
+        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
+        ({"TERM": "xterm-ghostty"}, "kitty"),
+        ({"TERM": "foot"}, "sixel"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "sixel"),
+        ({"TERM": "xterm-256color", "KONSOLE_VERSION": "230400"}, None),
+        ({"TERM": "xterm-256color"}, "halfcell"),
+        ({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1", "TMUX": "/tmp/x"}, "halfcell"),
+        ({"TERM": "screen", "TERM_PROGRAM": "WezTerm", "STY": "1"}, "halfcell"),
+        ({}, "halfcell"),
+    ],
+)
+def test_the_environment_tells_the_protocol(environment: dict[str, str], expected: str | None) -> None:
+    assert protocols.guess_protocol(environment) == expected
+
+
+@pytest.mark.parametrize("name", ["kitty", "sixel", "halfcell", "none"])
+def test_what_the_user_names_is_taken(name: str) -> None:
+    assert detect_protocol(name) == name
+
+
+def test_half_cells_cost_no_import_and_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from tui.widgets.pictures import detect_protocol; print(detect_protocol('auto'));"
+        "print([name for name in ('textual_image', 'PIL', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["halfcell", "[]"] and done.stderr == ""
+
+
+# -- one picture --------------------------------------------------------------------------------
+def test_half_cells_show_two_pixels_each_and_keep_proportions() -> None:
+    image = Image.new("RGB", (2, 2), RED)
+    image.paste(BLUE, (0, 1, 2, 2))
+    drawing = half_cells(image, (6, 2), Look(background="#101010"))
+    assert [strip.cell_length for strip in drawing.lines] == [6, 6]
+    assert [colours(strip) for strip in drawing.lines] == [{"#101010", RED}, {"#101010", BLUE}]
+    assert [segment.text for segment in drawing.lines[0]] == [" ", "    ", " "]
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"nonsense", "not a picture")])
+def test_a_bad_file_says_why_in_its_place(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    drawing = draw(Subject(str(path)), (24, 5), "halfcell", Look())
+    assert reason in drawing.reason and len(drawing.lines) == 5
+    assert reason.split()[0] in " ".join(strip.text for strip in drawing.lines)
+
+
+def test_without_pictures_the_label_stands_there_as_itself(tmp_path: Path) -> None:
+    drawing = draw(Subject("/x.png", label="[red]a\x1b[0m"), (24, 3), "none", Look())
+    assert drawing.lines[1].text.strip() == "[red]a␛[0m" and not drawing.reason
+
+
+def test_kitty_sends_the_picture_once_and_frees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = picture(tmp_path, "a", RED)
+    sent = io.StringIO()
+    protocols.renderables()
+    monkeypatch.setattr(sys, "__stdout__", sent)
+    drawing = draw(Subject(path), (12, 6), "kitty", Look())
+    assert "\x1b_Gi=" in sent.getvalue() and ",U=1" in sent.getvalue()
+    assert [strip.cell_length for strip in drawing.lines] == [12] * 6
+    assert sum(strip.text.count("\U0010eeee") for strip in drawing.lines) == 72
+    assert drawing.release is not None
+    drawing.release()
+    assert "\x1b_Ga=d" in sent.getvalue()
+
+
+async def test_sixels_are_painted_where_the_picture_is(tmp_path: Path) -> None:
+    path = picture(tmp_path, "a", RED)
+    app = Pictures(Picture())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.image_protocol = "sixel"
+        widget = app.query_one(Picture)
+        widget.styles.offset = (5, 3)
+        widget.show(path)
+        await until(pilot, lambda: widget.drawing(Subject(path)) is not None)
+        last = widget.render_lines(Region(0, 0, 20, 10))[-1]
+        assert last.cell_length == 20 and "\x1b7\x1b[4;6H\x1bP" in "".join(segment.text for segment in last)
+
+
+async def test_another_picture_never_shows_the_one_before(tmp_path: Path) -> None:
+    red, blue = picture(tmp_path, "red", RED), picture(tmp_path, "blue", BLUE)
+    app = Pictures(Picture())
+    async with app.run_test() as pilot:
+        widget = app.query_one(Picture)
+        widget.show(red)
+        await until(pilot, lambda: RED in colours(widget.render_line(5)))
+        widget.show(blue)
+        seen = []
+        await until(pilot, lambda: seen.append(colours(widget.render_line(5))) or BLUE in seen[-1])
+        assert all(RED not in each for each in seen)
+        app.image_protocol = "none"
+        await until(pilot, lambda: "blue.png" in screen_text(app))
+
+
+async def test_a_strip_shows_as_many_as_fit(tmp_path: Path) -> None:
+    paths = [(picture(tmp_path, str(i), BLUE), None) for i in range(9)]
+    app = Pictures(ThumbnailStrip())
+    async with app.run_test() as pilot:
+        strip = app.query_one(ThumbnailStrip)
+        strip.show(paths)
+        await until(pilot, lambda: all(strip.drawing(subject) for subject in strip.subjects()))
+        assert len(strip.subjects()) == 4
+        assert [
+            segment.text for segment in strip.render_line(0) if segment.style.bgcolor.triplet.hex == BLUE
+        ] == [" " * 8] * 4
+
+
+# -- many ---------------------------------------------------------------------------------------
+@given(st.integers(1, 400), st.integers(1, 120), st.integers(0, len(ZOOM) - 1))
+def test_every_layout_fits_its_place(width: int, height: int, zoom: int) -> None:
+    at = layout(width, height, zoom)
+    assert at.columns >= 1 and at.rows >= 1 and at.width >= 1 and at.height >= 1
+    if width >= 16 and height >= 8:
+        assert at.columns * (at.width + 1) + 2 <= width
+        assert at.rows * at.block + 1 <= height
+        assert 2 * at.height <= at.width + 6 or at.columns == 1
+
+
+def tiles(folder: Path, count: int) -> list[Tile]:
+    path = picture(folder, "one", BLUE)
+    return [Tile(f"{i:04}", Subject(path, None, str(i)), "0.5", f"n{i}") for i in range(count)]
+
+
+async def test_the_cursor_is_always_seen_and_only_what_is_near_is_drawn(tmp_path: Path) -> None:
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        every = [
+            Tile(str(i), Subject(picture(tmp_path, str(i), RED, (8, 8))), label=f"n{i}") for i in range(300)
+        ]
+        grid.show(every)
+        at = grid.layout_now
+        assert len(grid.subjects()) <= 2 * at.visible
+        for move in (lambda: grid.move(0, 1), lambda: grid.page(1), lambda: grid.go_to(299), lambda: grid.move(0, 1),
+                     lambda: grid.move(0, -1), lambda: grid.page(-1), lambda: grid.go_to(0)):  # fmt: skip
+            move()
+            await pilot.pause()
+            row = grid.cursor // at.columns
+            assert grid.top <= row < grid.top + at.rows
+            assert f"n{grid.cursor}" in screen_text(app)
+        grid.go_to(299)
+        await until(pilot, lambda: grid.drawing(every[299].subject) is not None)
+        assert grid.drawing(every[150].subject) is None
+
+
+async def test_tiles_that_are_not_known_are_asked_for(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Watching(Pictures):
+        def on_picture_grid_needed(self, message: PictureGrid.Needed) -> None:
+            asked.append((message.first, message.end))
+
+    app = Watching(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        grid.show([None] * 5000)
+        await until(pilot, lambda: asked)
+        assert asked[0][0] == 0
+        grid.go_to(4999)
+        await until(pilot, lambda: asked[-1][1] == 5000)
+        known = tiles(tmp_path, 5000)[4900:]
+        grid.put(4900, known)
+        await until(pilot, lambda: "n4999" in screen_text(app))
+        assert grid.current == known[-1]
+
+
+async def test_marks_and_zoom(tmp_path: Path) -> None:
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        grid.show(tiles(tmp_path, 30))
+        grid.mark()
+        grid.mark()
+        assert grid.chosen() == ("0000", "0001") and grid.cursor == 2
+        await until(pilot, lambda: screen_text(app).count("●") == 2)
+        grid.mark_all()
+        assert len(grid.marks) == 30
+        grid.mark_all()
+        assert grid.chosen() == ("0002",)
+        sizes = [grid.picture_size]
+        while grid.set_zoom(1):
+            sizes.append(grid.picture_size)
+        assert sizes == sorted(set(sizes)) and len(sizes) > 1
+        await until(pilot, lambda: grid.drawing(grid.current.subject) is not None)
+
+
+async def test_captions_are_data_and_fit(tmp_path: Path) -> None:
+    path = picture(tmp_path, "one", BLUE)
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        grid.show([Tile("a", Subject(path), "0.999", "[b]长长长长长长长长长长长长长\x07")])
+        await until(pilot, lambda: "0.999" in screen_text(app))
+        line = next(line for line in screen_text(app).splitlines() if "0.999" in line)
+        assert "[b]长" in line and "…" in line and "\x07" not in line
+        assert all(strip.cell_length == 80 for strip in grid.render_lines(Region(0, 0, 80, 24)))
