@@ -1,0 +1,133 @@
+"""Whether the main job can run on this machine, and what to do about the rest.
+
+Both engines are really contacted: with nothing configured, the embedded ones are started for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tui.core import database, machine
+from tui.core.errors import KitescopeError
+from tui.core.machine import Check
+from tui.core.masking import has_password, mask_uri
+from tui.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tui.core.settings import Settings
+
+__all__ = ["Check", "checks"]
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    """Look at one thing after the other; each answer comes as soon as it is known. Never raises."""
+    env = os.environ
+    with Workspace(settings) as workspace:
+        plan: list[tuple[str, bool, Callable[[], Check]]] = [
+            ("python", True, machine.python),
+            ("versions", False, machine.versions),
+            ("settings", True, lambda: machine.settings_files_are_valid(env)),
+            ("folders", True, machine.folders),
+            ("files", False, lambda: machine.files(env)),
+            ("space", False, lambda: machine.space(settings.database_dir)),
+            ("mongod", settings.embedded_database, lambda: machine.mongod(settings.embedded_database)),
+            ("fiftyone-database", True, lambda: _fiftyone_database(workspace)),
+            ("milvus", True, lambda: _milvus(workspace)),
+            ("milvus-login", False, lambda: _milvus_login(settings)),
+            ("shared-machine", False, lambda: machine.shared_machine(_without_password(settings))),
+            ("gpu", False, machine.gpu),
+            (
+                "terminal",
+                False,
+                lambda: machine.terminal(env, sys.__stdout__ is not None and sys.__stdout__.isatty()),
+            ),
+        ]
+        for name, required, look in plan:
+            yield _safely(name, required, look)
+
+
+def _safely(name: str, required: bool, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except KitescopeError as error:
+        return Check(name, False, error.what, error.remedy, required)
+    except Exception as error:
+        # A check that breaks must not keep the others from being made; its type is named without its text,
+        # which may hold a secret.
+        return Check(
+            name, False, f"could not be looked at ({type(error).__name__})", "Run with --debug", required
+        )
+
+
+def _fiftyone_database(workspace: Workspace) -> Check:
+    settings = workspace.settings
+    uri = settings.database_uri.value
+    if uri is not None:
+        version = database.probe(str(uri), settings.database_name, settings.timeout)
+        where = f"{mask_uri(str(uri))} (from {settings.database_uri.source})"
+    else:
+        workspace.fiftyone()
+        version = str(workspace.database().client.server_info()["version"])
+        where = f"FiftyOne's own service on {settings.database_dir}"
+    datasets = workspace.database()["datasets"].estimated_document_count()
+    return Check("fiftyone-database", True, f"MongoDB {version}, {datasets} datasets, {where}", required=True)
+
+
+def _milvus(workspace: Workspace) -> Check:
+    settings = workspace.settings
+    milvus = workspace.milvus()
+    count = len(milvus.collections())
+    uri = settings.milvus["uri"]
+    if uri.value is None:
+        from tui.core.embedded import ensure_milvus, milvus_data
+
+        where = f"embedded at {ensure_milvus(settings.timeout)}, data in {milvus_data()}"
+    else:
+        where = f"{mask_uri(str(uri.value))} (from {uri.source})"
+    return Check("milvus", True, f"{milvus.server_version()}, {count} collections, {where}", required=True)
+
+
+def _milvus_login(settings: Settings) -> Check:
+    """Whether somebody else could do the same, and whether the password travels in the clear."""
+    if settings.embedded_milvus:
+        return Check("milvus-login", True, "the embedded Milvus has no logins; see shared-machine")
+    kwargs = settings.milvus_kwargs()
+    uri = str(kwargs["uri"])
+    secret = bool(kwargs.get("token") or kwargs.get("password") or has_password(uri))
+    encrypted = uri.startswith(("https://", "unix:")) or kwargs.get("secure") is True
+    if not secret:
+        remedy = "Set common.security.authorizationEnabled in Milvus, then user and password here"
+        return Check(
+            "milvus-login",
+            False,
+            "no password is set: whoever reaches the server may drop everything",
+            remedy,
+        )
+    if not encrypted and not _on_loopback(uri):
+        remedy = "Switch TLS on in Milvus and use https:// or --milvus-secure"
+        return Check("milvus-login", False, "the password travels unencrypted", remedy)
+    return Check(
+        "milvus-login", True, "with a password" + (", encrypted" if encrypted else ", on this machine")
+    )
+
+
+def _on_loopback(uri: str) -> bool:
+    host = urlsplit(uri).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _without_password(settings: Settings) -> list[str]:
+    names = []
+    if settings.embedded_milvus:
+        names.append("the embedded Milvus")
+    if settings.embedded_database:
+        names.append("FiftyOne's own mongod")
+    return names
