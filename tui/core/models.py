@@ -8,6 +8,7 @@ A callable takes nothing and returns a ``fiftyone.core.models.Model`` or a ``tor
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,9 @@ def load_model(
     info = model_info(name)
     if info.source == "built-in":
         return Descriptor()
+    # Threads that spin while they wait starve each other on a busy machine: 2 images/s became 18. Torch reads
+    # this when it is imported; who sets it has the last word.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from tui.core import torch_models  # torch takes seconds to import
 
     return torch_models.load(name, info.source, device, precision, on_event)

@@ -12,7 +12,7 @@ import numpy as np
 from tui.core import datasets
 from tui.core.embedding import Batch, embed
 from tui.core.errors import InvalidInput
-from tui.core.progress import OnEvent, Progress, ShouldStop, Skipped
+from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped
 from tui.core.vector_files import RowIds, VectorFile
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class _Model:
             spec.source.model or BUILTIN, device=spec.device, precision=spec.precision, on_event=on_event
         )
         on_event(Progress("model", 1, 1))
+        if self._model.notice:
+            on_event(Notice(self._model.notice))
         self.dim: int | None = self._model.dim
         self.supports_prompts = self._model.supports_prompts
 
