@@ -238,6 +238,11 @@ class DatasetsScreen(BaseScreen):
             self.add_class("-inside")
             self.call_after_refresh(self.query_one(DatasetView).focus)
 
+    def action_filter(self) -> None:
+        """Open the filter line, and show the list that it narrows."""
+        self.remove_class("-inside")
+        super().action_filter()
+
     def go_back(self) -> bool:
         """Leave the inside of a dataset."""
         if self.has_class("-inside") or self.query_one(DatasetView).has_focus:

@@ -101,7 +101,7 @@ class ConnectionForm(Form):
             if name != leave:
                 field.put(_text(name, value.value))
                 field.touched = name in self.edits
-            field.note(_short(value), f"{_LABELS[name][1]}{_source(value)}")
+            field.note(_short(value), f"{_source(value)}{_LABELS[name][1]}")
         self.explain()
 
     @staticmethod
@@ -125,7 +125,7 @@ def _short(value: Value) -> str:
 
 
 def _source(value: Value) -> str:
-    return "" if value.value is None or value.source == TYPED else f" · from {plain(value.source)}"
+    return "" if value.value is None or value.source == TYPED else f"From {plain(value.source)}. "
 
 
 def _checks(name: str) -> Wrong:

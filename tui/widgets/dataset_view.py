@@ -105,9 +105,10 @@ class Facts:
         detail = self._detail
         info = detail.info
         runs = f"{info.runs} brain run{'' if info.runs == 1 else 's'}" if info.runs else "no brain run yet"
-        changed = f" · changed {when(info.last_modified)}" if info.last_modified else ""
-        temporary = "" if info.persistent else " · not persistent"
-        yield Text(f"{info.samples:,} samples · {info.media_type} · {runs}{changed}{temporary}", "dim")
+        changed = f"changed {when(info.last_modified)}" if info.last_modified else ""
+        temporary = "" if info.persistent else "not persistent"
+        facts = (f"{info.samples:,} samples", info.media_type, runs, changed, temporary)
+        yield Text(" · ".join(filter(None, facts)), "dim")
         for field, counts in detail.label_fields.items():
             labels = f"{len(counts):,} labels" if len(counts) != 1 else "1 label"
             patches = ", patches" if field in detail.patches_fields else ""

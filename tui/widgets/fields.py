@@ -44,6 +44,9 @@ class Field(Horizontal):
             self.field = field
             super().__init__()
 
+    class Restated(Message):
+        """What is said about the field that has the keyboard may have changed."""
+
     class Left(Message):
         """The user finished the field with enter."""
 
@@ -116,6 +119,8 @@ class Field(Horizontal):
         wrong = self.wrong if self.touched or self._complaint else ""
         self.set_class(bool(wrong), "-wrong")
         self.query_one(".form-note", Static).update(plain(wrong or self._note))
+        if self.has_focus_within:
+            self.post_message(self.Restated())
 
 
 class TextField(Field):

@@ -151,6 +151,11 @@ class Form(Vertical):
         else:
             self._move(1)
 
+    @on(Field.Restated)
+    def _restated(self, event: Field.Restated) -> None:
+        event.stop()
+        self.explain()
+
     @on(Field.Edited)
     def _edited(self, event: Field.Edited) -> None:
         event.stop()
