@@ -37,7 +37,11 @@ def colours(strip: Any) -> set[str]:
 
 
 class Pictures(App[None]):
-    CSS = "Picture { width: 20; height: 10; } ThumbnailStrip { width: 40; height: 4; } PictureGrid { height: 1fr; }"
+    CSS = """
+        Picture { width: 20; height: 10; }
+        ThumbnailStrip { width: 40; height: 4; }
+        PictureGrid { height: 1fr; }
+    """
     image_protocol: reactive[ImageProtocol] = reactive("halfcell")
 
     def __init__(self, widget: PictureWidget) -> None:
@@ -187,9 +191,9 @@ async def test_the_cursor_is_always_seen_and_only_what_is_near_is_drawn(tmp_path
         grid.show(every)
         at = grid.layout_now
         assert len(grid.subjects()) <= 2 * at.visible
-        for move in (lambda: grid.move(0, 1), lambda: grid.page(1), lambda: grid.go_to(299), lambda: grid.move(0, 1),
-                     lambda: grid.move(0, -1), lambda: grid.page(-1), lambda: grid.go_to(0)):  # fmt: skip
-            move()
+        moves = [(grid.move, 0, 1), (grid.page, 1), (grid.go_to, 299), (grid.move, 0, 1), (grid.move, 0, -1)]
+        for move, *arguments in [*moves, (grid.page, -1), (grid.go_to, 0)]:
+            move(*arguments)
             await pilot.pause()
             row = grid.cursor // at.columns
             assert grid.top <= row < grid.top + at.rows
