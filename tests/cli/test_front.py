@@ -133,3 +133,20 @@ def test_debug_shows_the_traceback_and_the_log_has_it_anyway(bare: Cli, home: Pa
     assert "Traceback" not in quiet.err
     assert "Traceback" in bare("--debug", *arguments, ok=False).err
     assert "Traceback" in (home / "xdg-state" / "kitescope" / "kitescope.log").read_text()
+
+
+def test_doctor_lists_checks_and_fails_when_milvus_is_not_there(engine_environment: dict[str, str]) -> None:
+    cli = Cli(engine_environment)
+    found = cli("doctor", "--json").json
+    assert found["ok"] is True
+    assert {"python", "milvus", "fiftyone-database"} <= {check["name"] for check in found["checks"]}
+    assert all(set(check) >= {"name", "ok", "detail", "remedy"} for check in found["checks"])
+    broken = cli("--milvus-uri", "http://127.0.0.1:9", "doctor", ok=False)
+    assert broken.code == 1
+    assert "✗ milvus: " in broken.out
+    assert " → " in broken.out
+
+
+def test_stop_says_what_it_found(bare: Cli) -> None:
+    stopped = bare("stop", "--json").json["stopped"]
+    assert {one["engine"]: one["stopped"] for one in stopped}["milvus"] is False

@@ -124,3 +124,21 @@ def test_secrets_are_masked_in_narration(capsys: pytest.CaptureFixture[str]) -> 
     out.hide(("hunter2-secret",))
     out.say("cannot log in with hunter2-secret at\nhost")
     assert capsys.readouterr().err == "cannot log in with *** at host\n"
+
+
+def test_a_secret_printed_by_a_library_is_masked_in_the_log(cli: Cli, home: Path, tmp_path: Path) -> None:
+    secret = "kite-s3cret-pa55"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'pymilvus':\n"
+        f"        print('connecting with {secret}')\n"
+        "        import logging\n"
+        f"        logging.getLogger('lib').error('login %s', '{secret}')\n"
+        "sys.addaudithook(hook)\n"
+    )
+    cli("--milvus-token", f"root:{secret}", "collections", "list", PYTHONPATH=str(tmp_path))
+    log = (home / "xdg-state" / "kitescope" / "kitescope.log").read_text()
+    assert "connecting with ***" in log
+    assert "login ***" in log
+    assert secret not in log

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from tui.cli.session import Session, command, json_option
 
 if TYPE_CHECKING:
+    from tui.core.index_types import Metric
     from tui.core.indexes import BuildPlan, BuildSpec, Source
     from tui.core.settings import Settings
 
@@ -174,7 +175,8 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
         brain_key=given["key"],
         source=_source(given),
         collection=given["collection"] or _default(settings, "collection_name"),
-        metric=given["metric"] or _default(settings, "metric") or "cosine",
+        # A wrong one from a config file is refused by the plan.
+        metric=cast("Metric", given["metric"] or _default(settings, "metric") or "cosine"),
         consistency_level=given["consistency_level"] or _default(settings, "consistency_level") or "Session",
         index=IndexSpec(given["index_type"].upper(), _index_params(given["index_params"])),
         batch_size=given["batch_size"],

@@ -36,6 +36,8 @@ class Output:
         self.closed = False
         self.secrets: tuple[str, ...] = ()
         self._kept: dict[int, int] = {}
+        self._before = sys.__stdout__, sys.__stderr__
+        self._log: TextIO | None = None
 
     # --- the guard
 
@@ -47,37 +49,42 @@ class Output:
             with contextlib.suppress(ValueError, OSError):
                 stream.flush()
         self._kept = {number: os.dup(number) for number in (1, 2)}
+        self._before = sys.__stdout__, sys.__stderr__
         self.data, self.narration = (_text(os.dup(number)) for number in (1, 2))
+        # These two are what asks for the real terminal, such as the check of it in the doctor.
+        sys.__stdout__, sys.__stderr__ = self.data, self.narration  # type: ignore[assignment, misc]
         sink = _open_log(log)
         for number in (1, 2):
             os.dup2(sink, number)
-        os.close(sink)
-        noise = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-        sys.stdout = sys.stderr = noise
-        _log_to(noise)
+        self._log = _text(sink)
+        self.hide(self.secrets)
 
     def log_to(self, log: Path) -> None:
         """Send log records to the file and leave the terminal alone, for the UI, which guards it itself."""
-        _log_to(os.fdopen(_open_log(log), "w", encoding="utf-8", errors="replace", buffering=1))
+        self._log = _text(_open_log(log))
+        self.hide(self.secrets)
 
     def release(self) -> None:
-        """Give the terminal back, for the UI, which guards it in its own way."""
+        """Give the terminal back to the UI, which guards it itself; log records still go to the log."""
         for stream in (self.data, self.narration):
             self._ignoring_closed(stream.flush)
         for number, copy in self._kept.items():
             os.dup2(copy, number)
             os.close(copy)
         self._kept = {}
+        sys.__stdout__, sys.__stderr__ = self._before  # type: ignore[misc]
         sys.stdout = self.data = sys.__stdout__ or self.data
         sys.stderr = self.narration = sys.__stderr__ or self.narration
 
     def hide(self, secrets: Sequence[str]) -> None:
         """Mask these texts in every line and in the log from now on."""
         self.secrets = tuple(secrets)
-        for handler in logging.getLogger().handlers:
-            stream = getattr(handler, "stream", None)
-            if isinstance(handler, logging.StreamHandler) and stream is sys.stderr:
-                handler.setStream(RedactingStream(stream, self.secrets))
+        if self._log is None:
+            return
+        masked = RedactingStream(self._log, self.secrets)
+        _log_to(masked)
+        if self._kept:
+            sys.stdout = sys.stderr = masked
 
     # --- data
 
@@ -279,7 +286,7 @@ def _open_log(log: Path) -> int:
         return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
-def _log_to(stream: TextIO) -> None:
+def _log_to(stream: RedactingStream) -> None:
     root = logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
