@@ -19,7 +19,7 @@ def private_dir(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInput(
-            f"The folder {path} cannot be made: {error.strerror}", "Check permissions, and what is in its place"
+            f"The folder {path} cannot be made: {error.strerror}", "Check permissions, and what is there"
         ) from error
     return path
 
