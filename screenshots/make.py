@@ -65,7 +65,7 @@ async def main(folder: Path) -> None:
             await pilot.press("enter")
             await until(lambda: app.state.index)
             await pilot.pause(3)
-            await pilot.press("enter")
+            await pilot.press("minus", "enter")
             await pilot.pause(5)
             shoot("search")
 
@@ -101,7 +101,7 @@ def write_png(svg: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory(prefix="kitescope-") as name:
         home = Path(name)
         for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
             os.environ[variable] = str(home)

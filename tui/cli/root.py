@@ -34,6 +34,7 @@ COMMANDS = {
     "runs": "tui.cli.runs:runs",
     "collections": "tui.cli.collections:collections",
     "search": "tui.cli.search:search",
+    "keys": "tui.cli.keys:keys",
 }
 _HELP = """Visual similarity search with Milvus and FiftyOne, in the terminal.
 
