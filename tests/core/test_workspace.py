@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, MilvusServer, Mongod, free_port
+from tests.engines.tls import Certificates
 from tui.core.database import with_timeouts
 from tui.core.errors import AuthenticationFailed, EngineUnreachable, InvalidInput, ReadOnly
 from tui.core.settings import resolve
@@ -122,6 +123,23 @@ def test_logins_that_fail(mongod_factory: Callable[..., Mongod]) -> None:
     with pytest.raises(AuthenticationFailed, match="without a password"):
         database_only(server.uri.replace(":s3cret", "")).database()
     assert database_only(server.uri).database().list_collection_names() == []
+
+
+def test_tls_that_does_not_fit(mongod_factory: Callable[..., Mongod], certificates: Certificates) -> None:
+    server = mongod_factory(certificates=certificates)
+    assert database_only(server.uri).database().list_collection_names() == []
+    with pytest.raises(EngineUnreachable, match="closes the connection") as plain:
+        database_only(server.uri_without_credentials).database()
+    assert "tls=true" in plain.value.remedy
+    with pytest.raises(EngineUnreachable, match="does not agree on TLS") as stranger:
+        database_only(server.uri.replace(str(certificates.ca), str(certificates.other_ca))).database()
+    assert "tlsCAFile" in stranger.value.remedy
+
+
+def test_tls_towards_a_plain_port(mongod: Mongod) -> None:
+    with pytest.raises(EngineUnreachable, match="TLS") as caught:
+        database_only(f"{mongod.uri}?tls=true").database()
+    assert "tls=true" in caught.value.remedy
 
 
 def test_a_frozen_database_is_noticed_and_comes_back(mongod_factory: Callable[..., Mongod]) -> None:

@@ -19,7 +19,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from tests.engines.tls import Certificates
 
 _taken: set[int] = set()
 
@@ -184,17 +187,26 @@ class Mongod(Server):
         directory: for data and log.
         user: with a password: authorization is on and this user is root.
         password: see ``user``.
+        certificates: given: the port speaks TLS only.
     """
 
-    def __init__(self, directory: Path, *, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         super().__init__(directory)
-        self.user, self.password = user, password
+        self.user, self.password, self.certificates = user, password, certificates
         self._user_made = False
 
     @property
     def uri(self) -> str:
         login = f"{self.user}:{self.password}@" if self.user else ""
-        return f"mongodb://{login}127.0.0.1:{self.port}/"
+        tls = f"?tls=true&tlsCAFile={self.certificates.ca}" if self.certificates else ""
+        return f"mongodb://{login}127.0.0.1:{self.port}/{tls}"
 
     @property
     def uri_without_credentials(self) -> str:
@@ -215,12 +227,22 @@ class Mongod(Server):
         quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false", "--wiredTigerCacheSizeGB", "0.25"]
         auth = ["--auth"] if self.user else []
         where = ["--dbpath", str(data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        return [str(self.binary()), *where, *quiet, *auth]
+        return [str(self.binary()), *where, *quiet, *auth, *self._tls()]
+
+    def _tls(self) -> list[str]:
+        if self.certificates is None:
+            return []
+        both = self.directory / "server.pem"
+        both.write_bytes(
+            self.certificates.server_key.read_bytes() + self.certificates.server_pem.read_bytes()
+        )
+        both.chmod(0o600)
+        return ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(both)]
 
     def answers(self) -> bool:
         import pymongo
 
-        uri = self.uri if self._user_made else self.uri_without_credentials
+        uri = self.uri if self._user_made or not self.user else self.uri_without_credentials
         with pymongo.MongoClient(uri, serverSelectionTimeoutMS=500, directConnection=True) as client:
             client.admin.command("ping")
             if self.user and not self._user_made:
