@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.core import prompt_model
 from tui.core.demo import write_digits
 from tui.core.errors import Interrupted, KitescopeError
 from tui.core.models import BUILTIN
@@ -147,3 +148,15 @@ def test_a_library_that_prints_does_not_spoil_the_answers(digit: str) -> None:
     )
     assert done.stdout.startswith('{"number":1,"vector":"') and done.stdout.count("\n") == 1
     assert "more noise" in done.stderr
+
+
+def test_words_and_pictures_of_a_torch_model_meet_in_its_space(
+    helper: QueryHelper, digit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIFTYONE_MODEL_ZOO_MANIFEST_PATHS", str(prompt_model.train(tmp_path)))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    run = RunInfo("d", "k", "similarity", "milvus", model=prompt_model.NAME, supports_prompts=True)
+    picture = helper.embed(run, Query("d", "k", image=digit))
+    words = np.stack([helper.embed(run, Query("d", "k", text=word)) for word in prompt_model.WORDS])
+    near = words @ picture / np.linalg.norm(words, axis=1)
+    assert prompt_model.WORDS[int(near.argmax())] == "seven"
