@@ -87,7 +87,7 @@ def make_index(
         collection=name,
         source=source or Made(),
         metric=metric,
-        consistency_level="Strong",
+        consistency_level="Session",
         supports_prompts=register.pop("supports_prompts", False),
         dim=rows.shape[1],
         **register,
@@ -106,7 +106,7 @@ def fill(
     index: IndexSpec | None = None,
 ) -> None:
     milvus = ws.milvus()
-    milvus.create(name, dim=rows.shape[1], metric=metric, consistency_level="Strong", properties={})
+    milvus.create(name, dim=rows.shape[1], metric=metric, consistency_level="Session", properties={})
     milvus.create_index(name, metric, index or IndexSpec())
     milvus.load(name)
     for start in range(0, len(ids), 1000):

@@ -263,6 +263,7 @@ def test_a_released_collection_is_loaded_and_an_empty_one_has_no_hits(
     ws.milvus().release(collection)
     assert len(search(ws, Query(dataset.name, "k", ids=(dataset.first().id,))).hits) == 3
     ws.milvus().delete(collection, dataset.values("id"))
+    assert ws.milvus().count(collection) == 0
     np.save(tmp_path / "q.npy", vectors(1))
     assert search(ws, Query(dataset.name, "k", vector=str(tmp_path / "q.npy"))).hits == ()
 

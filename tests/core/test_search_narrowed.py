@@ -113,7 +113,7 @@ def test_all_ways_of_narrowing_were_taken(
 ) -> None:
     """Sieving for a large view, a look at its items for a small one, pieces for one far away."""
     taken: list[str] = []
-    for name in ("_few", "_everywhere"):
+    for name in ("_few", "everywhere"):
         real = getattr(nearest, name)
         monkeypatch.setattr(nearest, name, lambda *a, n=name, r=real: (taken.append(n), r(*a))[1])
     ways = {}

@@ -121,14 +121,24 @@ class Milvus(Server):
             yield page
             page = self.id_page(name, max(page))
 
-    def vectors(self, name: str, ids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
-        """Answer the vectors of these ids in their order, of shape (n, dim); missing ids are left out."""
-        kept, _, found = self.rows(name, ids)
+    def vectors(
+        self, name: str, ids: Sequence[str], *, strong: bool = True
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Answer the vectors of these ids in their order, of shape (n, dim); missing ids are left out.
+
+        Args:
+            strong: see what any client wrote up to now, for which a server takes some 200 ms.
+        """
+        kept, _, found = self.rows(name, ids, strong=strong)
         return kept, found
 
-    def rows(self, name: str, ids: Sequence[str]) -> tuple[list[str], list[str], NDArray[np.float32]]:
+    def rows(
+        self, name: str, ids: Sequence[str], *, strong: bool = True
+    ) -> tuple[list[str], list[str], NDArray[np.float32]]:
         """Answer ids, sample ids and vectors, (n, dim), in the order asked for; missing ids are left out."""
         import numpy as np
+
+        level = "Strong" if strong else "Session"
 
         found: dict[str, tuple[str, NDArray[np.float32]]] = {}
         dim = self._dim(name)
@@ -139,7 +149,7 @@ class Milvus(Server):
             # A server that holds some of them twice leaves others out: ask again for these.
             while wanted and answered:
                 rows = self._query(
-                    name, id_filter(wanted), ["pk", "sample_id", "vector"], strict_float32=True
+                    name, id_filter(wanted), ["pk", "sample_id", "vector"], level, strict_float32=True
                 )
                 for row in rows:
                     found[row["pk"]] = row["sample_id"], np.asarray(row["vector"], dtype=np.float32)

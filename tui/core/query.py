@@ -144,7 +144,10 @@ def _positives(ws: Workspace, run: RunInfo, query: Query, embed: Embed) -> NDArr
 def _of_ids(ws: Workspace, run: RunInfo, ids: Sequence[str]) -> NDArray[np.float32]:
     assert run.collection is not None
     unique = list(dict.fromkeys(ids))
-    found, vectors = ws.milvus().vectors(run.collection, unique)
+    milvus = ws.milvus()
+    found, vectors = milvus.vectors(run.collection, unique, strong=False)
+    if len(found) < len(unique):
+        found, vectors = milvus.vectors(run.collection, unique)
     missing = [id for id in unique if id not in set(found)]
     if missing:
         raise _not_in_index(ws, run, missing)

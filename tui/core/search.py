@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric
-from tui.core.nearest import Near, Target, farthest, nearest
+from tui.core.nearest import Near, Target, everywhere, farthest, nearest
 from tui.core.query import Embed, Query, check, query_vector
 from tui.core.run_list import RunInfo, require_run
 from tui.core.selection import Scope, select
@@ -29,7 +29,8 @@ SCORES: dict[Metric, str] = {
     "euclidean": "squared distance",
 }
 # Least similar by distance has no shortcut in Milvus: every vector is fetched, 40 to 100 us each.
-_MOST_FETCHED = 200_000
+_MOST_COMPARED = 200_000
+_HARD = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,23 @@ def _find(target: Target, vector: NDArray[np.float32], query: Query) -> list[Nea
         _check_fetching(target)
         return farthest(target, vector, want)
     # The most similar to the opposite are the least similar.
-    return [replace(near, score=-near.score) for near in nearest(target, -vector, want)]
+    return [replace(near, score=-near.score) for near in _opposite(target, -vector, want)]
+
+
+def _opposite(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
+    """The nearest to a vector that is far from all others.
+
+    A server's graph leads to similar vectors and never to one in ten of these, however hard it looks, so
+    it is passed by where that takes seconds at most; Milvus Lite finds them all.
+    """
+    if not target.milvus.is_lite and target.milvus.count(target.collection) <= _MOST_COMPARED:
+        return everywhere(target, vector, want)
+    return nearest(replace(target, ef=_HARD), vector, want)
 
 
 def _check_fetching(target: Target) -> None:
     vectors = target.milvus.count(target.collection)
-    if target.whole and vectors > _MOST_FETCHED:
+    if target.whole and vectors > _MOST_COMPARED:
         raise InvalidInput(
             f"The least similar by euclidean distance of {vectors:,} vectors would take minutes",
             "Narrow the search to a view, or build an index with the metric cosine",
