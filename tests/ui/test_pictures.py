@@ -152,6 +152,22 @@ async def test_another_picture_never_shows_the_one_before(tmp_path: Path) -> Non
         await until(pilot, lambda: "blue.png" in screen_text(app))
 
 
+@pytest.mark.parametrize("theme", ["textual-light", "ansi-dark", "nord"])
+async def test_another_theme_recolours_what_is_around_and_what_went_wrong(tmp_path: Path, theme: str) -> None:
+    app = Pictures(Picture())
+    async with app.run_test() as pilot:
+        widget = app.query_one(Picture)
+        widget.show(str(tmp_path / "missing.png"))
+        await until(pilot, lambda: "missing" in screen_text(app))
+        before = colours(widget.render_line(0))
+        app.theme = theme
+        ground = "#{:02x}{:02x}{:02x}"
+        await until(
+            pilot, lambda: colours(widget.render_line(0)) == {ground.format(*widget.background_colors[1].rgb)}
+        )
+        assert "missing" in screen_text(app) and colours(widget.render_line(0)) != before
+
+
 async def test_a_strip_shows_as_many_as_fit(tmp_path: Path) -> None:
     paths = [(picture(tmp_path, str(i), BLUE), None) for i in range(9)]
     app = Pictures(ThumbnailStrip())

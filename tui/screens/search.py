@@ -219,6 +219,14 @@ class SearchScreen(Searching):
         self._wrong = None
         if step := self._history.current:
             self._ask(step.ask)
+        else:
+            self.watch_state(self.state, self.state)
+
+    def action_next_match(self) -> None:
+        """There are no rows to go through."""
+        self.tell("There is nothing to filter here: v narrows the search.")
+
+    action_previous_match = action_next_match
 
     def copy_text(self) -> str | None:
         """Ids of the marked pictures, or of the one under the cursor."""

@@ -234,8 +234,13 @@ class Searching(BaseScreen):
     def _page_read(self, message: PageRead) -> None:
         self._reading = False
         step = self._history.current
-        if step and step.ask == message.ask:
-            self._fill(message.first, message.page)
+        if step is None or step.ask != message.ask:
+            self.grid.draw_again()
+            return
+        if len(message.page) < _BROWSE_PAGE:
+            # Samples were deleted meanwhile: what is past the last one will never come.
+            self.grid.cut(message.first + len(message.page))
+        self._fill(message.first, message.page)
 
     def _fill(self, first: int, items: Sequence[Hit | SampleInfo]) -> None:
         self._items.update({item.id: item for item in items})

@@ -60,6 +60,13 @@ class PictureGrid(TileView, can_focus=True):
         if start <= self.cursor < end:
             self.post_message(self.Moved(self.cursor))
 
+    def cut(self, length: int) -> None:
+        """Forget the tiles past the first so many."""
+        if length < len(self.tiles):
+            del self.tiles[length:]
+            self._place(self.cursor)
+            self.draw_again()
+
     def chosen(self) -> tuple[str, ...]:
         """Ids of the marked tiles, or else of the one under the cursor."""
         if self.marks:

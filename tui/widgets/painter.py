@@ -38,16 +38,18 @@ class Painter:
         self._busy: set[tuple[Subject, Size]] = set()
         self._lock = Lock()
         self._version = 0
-        self._protocol: ImageProtocol = "halfcell"
+        self._protocol: ImageProtocol = "auto"
         self._look = Look()
         # Decoding leaves the interpreter; more threads than this only take turns with the event loop.
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="painter")
 
-    def set_style(self, protocol: ImageProtocol, look: Look) -> None:
-        """Draw this way from now on; what was drawn another way is forgotten."""
-        if (protocol, look) != (self._protocol, self._look):
-            self._protocol, self._look = protocol, look
-            self.clear()
+    def set_style(self, protocol: ImageProtocol, look: Look) -> bool:
+        """Draw this way from now on; tells whether it is another way, so that all was forgotten."""
+        if (protocol, look) == (self._protocol, self._look):
+            return False
+        self._protocol, self._look = protocol, look
+        self.clear()
+        return True
 
     def set_capacity(self, capacity: int) -> None:
         """Keep so many drawings."""

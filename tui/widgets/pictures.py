@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region
 from textual.message import Message
@@ -36,6 +37,7 @@ class PictureWidget(Widget):
     """
 
     ALLOW_SELECT = False
+    _started = False
 
     class Drawn(Message):
         """Pictures that were missing are there now."""
@@ -49,8 +51,8 @@ class PictureWidget(Widget):
     def on_mount(self) -> None:
         """Start drawing, in the way the app says."""
         self._painter = Painter(self.app.console, self._tell_drawn)
+        self._started = True
         self.watch(self.app, "image_protocol", self._restyle, init=False)
-        self.watch(self.app, "theme", self._restyle, init=False)
         self._restyle()
 
     def _tell_drawn(self) -> None:
@@ -66,16 +68,17 @@ class PictureWidget(Widget):
         return cast("Kitescope", self.app).image_protocol
 
     def _restyle(self) -> None:
-        ground = self.background_colors[1].rgb
-        text = self.background_colors[1].blend(self.styles.color, 0.6).rgb
-        variables = self.app.theme_variables
-        look = Look(
-            "#{:02x}{:02x}{:02x}".format(*ground),
-            "#{:02x}{:02x}{:02x}".format(*text),
-            variables.get("error", "#d06060")[:7],
-        )
-        self._painter.set_style(self.protocol, look)
-        self.draw_again()
+        ground = self.background_colors[1]
+        error = Color.parse(self.app.theme_variables.get("error", "#d06060"))
+        look = Look(_hex(ground), _hex(ground.blend(self.styles.color, 0.6)), _hex(error))
+        if self._painter.set_style(self.protocol, look):
+            self.draw_again()
+
+    def notify_style_update(self) -> None:
+        """The colours around the pictures may have changed: another theme, another parent."""
+        super().notify_style_update()
+        if self._started:
+            self.call_later(self._restyle)
 
     def on_picture_widget_drawn(self) -> None:
         """Show what arrived."""
@@ -84,10 +87,6 @@ class PictureWidget(Widget):
     def on_resize(self, _event: events.Resize) -> None:
         """Other sizes are other drawings."""
         self.draw_again()
-
-    def on_show(self) -> None:
-        """A parent's colours may have changed while this was hidden."""
-        self._restyle()
 
     def pictures_arrived(self) -> None:
         """Some pictures are there that were missing."""
@@ -239,3 +238,7 @@ class ThumbnailStrip(PictureWidget):
             drawing = self.drawing(subject)
             if drawing and drawing.sixels:
                 yield column * (self.picture_size[0] + 1), 0, drawing.sixels
+
+
+def _hex(colour: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour.rgb)
