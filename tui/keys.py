@@ -83,7 +83,7 @@ SCROLL = [
 
 COMMON = [
     _key("refresh", "r", "refresh_data", "Refresh"),
-    _key("copy", "y", "copy", "Copy", tip="Copy to the clipboard, also over SSH (OSC 52)"),
+    _key("copy", "y", "copy", "Copy", tip="Copy, also over SSH (OSC 52); a connection as export lines"),
 ]
 
 CONNECTION = [
@@ -101,7 +101,6 @@ CONNECTION = [
         show=True,
         tip="Write to FiftyOne's brain config",
     ),
-    _key("connection-export", "y", "copy", "Copy exports", tip="Copy as export lines, without secrets"),
     _key("connection-remove", "d", "remove", "Remove", show=True, tip="Remove this saved profile"),
 ]
 
