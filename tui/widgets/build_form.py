@@ -61,8 +61,6 @@ class BuildForm(Form):
         self.choice("field").options(
             [(one.name, f"{one.name} ({one.dim or 'empty'})") for one in found], self["field"].value
         )
-        none = self._detail is not None and not found
-        self["field"].note("it has no field of vectors" if none else "")
 
     def offer_index_types(self, *, lite: bool) -> None:
         """The index types of the Milvus in use."""
