@@ -49,8 +49,8 @@ class HelpScreen(ModalScreen[None]):
         table.add_column(style="bold", no_wrap=True)
         table.add_column(ratio=1)
         table.add_column(style="dim", no_wrap=True)
-        # A screen's own keys first; "Everywhere" and "Tables" are of every screen.
-        for group in (self._of, "Everywhere", "Tables"):
+        # A screen's own keys first; the others are of every screen.
+        for group in (self._of, "Everywhere", "Tables", "Forms", "Texts"):
             for binding in keys.GROUPS.get(group, ()):
                 key = keys.spoken(self._keymap.get(binding.id or "", binding.key))
                 if needle in f"{key} {binding.description} {binding.tooltip} {binding.id}".casefold():
