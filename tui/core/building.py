@@ -76,11 +76,15 @@ def build(
     patience = Patience(ws, one_at_a_time(on_event), should_stop, wait)
     purpose = f"building {spec.scope.dataset}/{spec.brain_key}"
     with ExitStack() as stack:
-        stack.enter_context(hold(ws, [f"run {spec.brain_key} of dataset {spec.scope.dataset}"], purpose))
+        names = [f"run {spec.brain_key} of dataset {spec.scope.dataset}"]
+        if spec.collection is not None:
+            names.append(f"collection {spec.collection}")
+        lease = stack.enter_context(hold(ws, names, purpose))
         require_items(ws, spec)
         run = get_run(ws, spec.scope.dataset, spec.brain_key)
         target = patience.call(lambda milvus: choose(ws, milvus, spec, run))
-        lease = stack.enter_context(hold(ws, [f"collection {target.name}"], purpose))
+        if target.name != spec.collection:
+            lease = stack.enter_context(hold(ws, [f"collection {target.name}"], purpose))
         return _Build(ws, spec, run, target, patience, lease, one_at_a_time(on_event)).run()
 
 

@@ -40,6 +40,10 @@ _DOWN = (
     "node offline",
     "node not found",
     "node not match",
+    "session not found",
+    "client connection is closing",
+    "code = unavailable",
+    "code = canceled",
     "failed to connect",
     "fail connecting",
     "connection refused",
@@ -256,8 +260,9 @@ def _reason(details: str) -> str:
 
 
 def _from_milvus(error: Exception, address: str, name: str) -> KitescopeError:
-    message = " ".join(str(getattr(error, "message", "") or error).split())[:300]
-    lowered = message.lower()
+    whole = " ".join(str(getattr(error, "message", "") or error).split())
+    lowered = whole.lower()
+    message = _brief(whole)
     code = getattr(error, "code", None)
     if code == 100 or "can't find collection" in lowered or "collection not found" in lowered:
         return UnknownName(f"Milvus has no collection {name or message}", "See kitescope collections list")
@@ -279,10 +284,15 @@ def _from_milvus(error: Exception, address: str, name: str) -> KitescopeError:
         )
     if getattr(error, "retriable", False) or any(word in lowered for word in _DOWN):
         return EngineUnreachable(
-            f"Milvus at {address} is not ready ({message[:160]})", "Try again; see its log when it goes on"
+            f"Milvus at {address} is not ready ({message})", "Try again; see its log when it goes on"
         )
     what = message or type(error).__name__
     return KitescopeError(f"Milvus refused: {what}", "See the server's log for more")
+
+
+def _brief(message: str) -> str:
+    """Answer the end of a long message: a server puts stack traces and earlier attempts before its reason."""
+    return message if len(message) <= 240 else f"… {message[-200:]}"
 
 
 def patient_enough(timeout: float) -> float:
