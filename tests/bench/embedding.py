@@ -1,0 +1,238 @@
+"""Images to vectors: this program against stock FiftyOne's ``compute_embeddings``, and the bare limits.
+
+Networks have random weights (speed does not depend on them), files are JPEG on disk. The two sides are two
+processes, each as its user would have it (torch's threads wait differently), and they take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.core.pictures import PictureItem, photo
+from tests.engines.servers import Mongod
+
+_ZOO = {
+    "image_min_dim": 224,
+    "image_max_dim": 2048,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+_RESIZED = {**_ZOO, "image_size": [224, 224]}
+_LAYERS = {"mobilenet_v2": "<classifier.1", "resnet18": "<fc", "resnet50": "<fc"}
+_HOMES = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+_MARK = "ANSWER "
+
+
+def run(quick: bool) -> list[dict[str, object]]:
+    """Rows of the report: measure, ours, stock, ratio, goal; images/s, medians of the rounds."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        mongo = stack.enter_context(Mongod(Path(folder) / "mongo"))
+        env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        env |= dict.fromkeys(_HOMES, folder)
+        env |= {"FIFTYONE_DATABASE_URI": mongo.uri, "FIFTYONE_DATABASE_VALIDATION": "false"}
+        ours, stock = (stack.enter_context(_Side(name, env)) for name in ("ours", "stock"))
+        small = _files(Path(folder) / "small", 32 if quick else 200, (640, 480))
+        large = _files(Path(folder) / "large", 8 if quick else 50, (4000, 3000))
+        cases = [
+            ("mobilenet_v2", _ZOO, "as the zoo feeds it, 640x480", small),
+            ("resnet18", _ZOO, "as the zoo feeds it, 640x480", small),
+            ("resnet18", _RESIZED, "resized to 224, 640x480", small),
+            ("mobilenet_v2", _RESIZED, "resized to 224, 4000x3000", large),
+        ]
+        if not quick:
+            cases.insert(2, ("resnet50", _ZOO, "as the zoo feeds it, 640x480", small))
+        rows = _limits(ours, small, large)
+        for case in cases:
+            rows += _compare(ours, stock, *case, rounds=1 if quick else 3)
+        return rows
+
+
+def _files(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        photo(number % 20, size).save(folder / f"{number}.jpg", quality=90)
+    return folder
+
+
+def _limits(ours: _Side, small: Path, large: Path) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for folder, size in ((small, "640x480"), (large, "4000x3000")):
+        for task, what in (
+            ("decode", "decoding alone, one thread"),
+            ("reduce", "decoding at reduced scale, one thread"),
+            ("describe", "built-in descriptor"),
+        ):
+            rows.append({"measure": f"{what}, {size}, images/s", "ours": ours.ask(task, str(folder))["rate"]})
+    many = ours.ask("describe", str(small), 4096)["rate"]
+    return [*rows, {"measure": "built-in descriptor in processes, 640x480, images/s", "ours": many}]
+
+
+def _compare(
+    ours: _Side, stock: _Side, network: str, config: dict[str, Any], title: str, folder: Path, rounds: int
+) -> list[dict[str, object]]:
+    for side in (ours, stock):
+        side.ask("make", network, config)
+        side.ask("embed", str(folder), "fp32", 8)
+    answers: dict[str, list[dict[str, float]]] = {"stock": [], "fp32": [], "bf16": []}
+    for _ in range(rounds):
+        answers["stock"].append(stock.ask("embed", str(folder), "fp32"))
+        answers["fp32"].append(ours.ask("embed", str(folder), "fp32"))
+        answers["bf16"].append(ours.ask("embed", str(folder), "bf16"))
+    rate, cpu = (
+        {key: statistics.median(one[name] for one in found) for key, found in answers.items()}
+        for name in ("rate", "cpu")
+    )
+    what = f"{network} {title}"
+    return [
+        _row(f"{what}, fp32, images/s", rate["fp32"], rate["stock"], ">= 1.6"),
+        _row(f"{what}, bf16, images/s", rate["bf16"], rate["stock"], ">= 3"),
+        {
+            "measure": f"{what}, fp32, ms of CPU an image",
+            "ours": 1000 * cpu["fp32"],
+            "stock": 1000 * cpu["stock"],
+            "ratio": cpu["stock"] / cpu["fp32"],
+        },
+        {
+            "measure": f"{what}, fp32: the model alone on prepared inputs, images/s",
+            "ours": ours.ask("alone")["rate"],
+        },
+    ]
+
+
+def _row(measure: str, ours: float, stock: float, goal: str) -> dict[str, object]:
+    return {"measure": measure, "ours": ours, "stock": stock, "ratio": ours / stock, "goal": goal}
+
+
+class _Side:
+    """A process that embeds, ours or stock's."""
+
+    def __init__(self, name: str, env: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.bench.embedding", name]
+        self._process = subprocess.Popen(
+            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> _Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def ask(self, *question: Any) -> dict[str, float]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith(_MARK):
+                answer: dict[str, float] = json.loads(line.removeprefix(_MARK))
+                return answer
+        raise RuntimeError(f"the process for {question} ended")
+
+
+# -- in the two processes -----------------------------------------------------------------------
+class _Ours:
+    def make(self, network: str, config: dict[str, Any]) -> int:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as load_model does
+        import torch
+
+        from tui.core.torch_models import from_fiftyone
+
+        device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        self._models = {
+            precision: from_fiftyone(network, _fiftyone_model(network, config), device, precision)
+            for precision in ("fp32", "bf16")
+        }
+        return 0
+
+    def embed(self, folder: str, precision: str, most: int | None = None) -> int:
+        return self._count(_items(folder)[:most], self._models[precision])
+
+    def describe(self, folder: str, count: int | None = None) -> int:
+        from tui.core.descriptor import Descriptor
+
+        items = _items(folder)
+        wanted = [items[number % len(items)] for number in range(count or len(items))]
+        return self._count(wanted, Descriptor())
+
+    def decode(self, folder: str, hint: tuple[int, int] | None = None) -> int:
+        from tui.core.images import open_image
+
+        return len([open_image(item.filepath, hint) for item in _items(folder)])
+
+    def reduce(self, folder: str) -> int:
+        return self.decode(folder, (96, 96))
+
+    def alone(self) -> int:
+        model = self._models["fp32"]
+        ready = [model.prepare(photo(number, (640, 480))) for number in range(16)]
+        self._began = time.perf_counter()
+        return len(model.embed(ready))
+
+    def _count(self, items: list[PictureItem], model: Any) -> int:
+        from tui.core.embedding import embed
+
+        return sum(len(batch.ids) for batch in embed(items, model))
+
+
+class _Stock:
+    def make(self, network: str, config: dict[str, Any]) -> int:
+        self._model = _fiftyone_model(network, config)
+        return 0
+
+    def embed(self, folder: str, precision: str, most: int | None = None) -> int:
+        import fiftyone as fo
+
+        dataset = fo.Dataset()
+        dataset.add_samples(
+            [fo.Sample(filepath=item.filepath) for item in _items(folder)[:most]], progress=False
+        )
+        self._began = time.perf_counter()
+        found = dataset.compute_embeddings(self._model, progress=False)
+        dataset.delete()
+        return len(found)
+
+
+def _items(folder: str) -> list[PictureItem]:
+    return [PictureItem(path.stem, str(path)) for path in sorted(Path(folder).iterdir())]
+
+
+def _fiftyone_model(network: str, config: dict[str, Any]) -> Any:
+    import torchvision
+    from fiftyone.utils.torch import TorchImageModel, TorchImageModelConfig
+
+    module = torchvision.models.get_model(network, weights=None)
+    return TorchImageModel(
+        TorchImageModelConfig({**config, "model": module, "embeddings_layer": _LAYERS[network]})
+    )
+
+
+def _cpu() -> float:
+    """Seconds of CPU that this process and its finished children used."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _serve(side: Any) -> None:
+    for line in sys.stdin:
+        task, *arguments = json.loads(line)
+        work: Callable[..., int] = getattr(side, task)
+        side._began, used = time.perf_counter(), _cpu()
+        count = max(work(*arguments), 1)
+        took = time.perf_counter() - side._began
+        answer = {"rate": count / took, "cpu": (_cpu() - used) / count}
+        print(f"{_MARK}{json.dumps(answer)}", flush=True)
+
+
+if __name__ == "__main__":
+    _serve(_Ours() if sys.argv[1] == "ours" else _Stock())
