@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Cli, one_error_line, without
+from tests.cli.conftest import Demo
+from tests.cli.program import Cli, Ran, one_error_line, without
 from tests.engines.servers import Mongod, free_port
 from tests.engines.standalone import MilvusStandalone
 from tests.engines.tls import Certificates
@@ -182,6 +183,20 @@ def test_an_unknown_database_is_told_from_a_wrong_login(cli: Cli) -> None:
 
 # --- engines that do not do: exit 3, in time, one line, nothing on stdout
 
+
+def in_time(run: Callable[[], Ran], timeout: float, quick: float) -> Ran:
+    """The run of a command that waits for ``timeout``: it ends within a second more.
+
+    ``quick`` is what the same command took when it had nothing to wait for: on a machine that is so busy that
+    this alone takes longer than a second, that much is granted. The best of three counts.
+    """
+    for _ in range(3):
+        ran = run()
+        if ran.seconds < timeout + max(1.0, quick):
+            return ran
+    raise AssertionError(f"{ran.seconds:.1f} s with a timeout of {timeout} s; without waiting {quick:.1f} s")
+
+
 COMMANDS = (
     ("collections", "list", "--json"),
     ("build", "{dataset}", "key", "--json"),
@@ -190,26 +205,30 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-@pytest.mark.parametrize("port", ["closed", "silent"])
-def test_milvus_that_is_not_there(
-    cli: Cli, demo: object, silent_port: int, port: str, command: tuple[str, ...]
-) -> None:
-    number = silent_port if port == "silent" else free_port()
-    words = [word.format(dataset="kitescope-demo", id=demo.ids[0]) for word in command]  # type: ignore[attr-defined]
-    ran = cli("--milvus-uri", f"http://127.0.0.1:{number}", "--timeout", "3", *words, ok=False)
-    assert ran.code == 3
-    assert str(number) in one_error_line(ran)
-    assert ran.seconds < 3 + 1
+def test_milvus_that_is_not_there(cli: Cli, demo: Demo, silent_port: int, command: tuple[str, ...]) -> None:
+    words = [word.format(dataset="kitescope-demo", id=demo.ids[0]) for word in command]
+
+    def run(port: int) -> Ran:
+        return cli("--milvus-uri", f"http://127.0.0.1:{port}", "--timeout", "3", *words, ok=False)
+
+    closed = run(free_port())
+    assert closed.code == 3
+    assert "refused" in one_error_line(closed)
+    silent = in_time(lambda: run(silent_port), 3, closed.seconds)
+    assert silent.code == 3
+    assert str(silent_port) in one_error_line(silent)
 
 
-@pytest.mark.parametrize("port", ["closed", "silent"])
-def test_a_database_that_is_not_there(cli: Cli, silent_port: int, port: str) -> None:
-    number = silent_port if port == "silent" else free_port()
-    uri = f"mongodb://kite:{SECRET}@127.0.0.1:{number}/"
-    ran = cli("--database-uri", uri, "--timeout", "2", "datasets", "list", "--json", ok=False)
-    assert ran.code == 3
-    assert SECRET not in one_error_line(ran)
-    assert ran.seconds < 2 + 1
+def test_a_database_that_is_not_there(cli: Cli, silent_port: int) -> None:
+    def run(port: int) -> Ran:
+        uri = f"mongodb://kite:{SECRET}@127.0.0.1:{port}/"
+        return cli("--database-uri", uri, "--timeout", "2", "datasets", "list", "--json", ok=False)
+
+    closed = run(free_port())
+    silent = in_time(lambda: run(silent_port), 2, closed.seconds)
+    for ran in (closed, silent):
+        assert ran.code == 3
+        assert SECRET not in one_error_line(ran)
 
 
 def test_a_database_that_refuses(cli: Cli, mongod_factory: Callable[..., Mongod]) -> None:
@@ -230,7 +249,7 @@ def test_a_wrong_password_on_the_real_server(
     assert ran.code == 3
     assert "refused" in one_error_line(ran)
     assert SECRET not in ran.err
-    assert ran.seconds < 5 + 1
+    assert ran.seconds < 5
     tried = steps(cli(*wrong, "connections", "test", "--json", ok=False).json)
     assert tried["TCP"]["ok"] is True
     assert tried["login"]["ok"] is False

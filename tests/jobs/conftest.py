@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ def vectors(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Vectors
 
     file = tmp_path_factory.mktemp("vectors") / "vectors.npy"
     np.save(file, np.random.default_rng(7).normal(size=(COUNT, DIM)).astype(np.float32))
-    name = "jobs-vectors"
+    # Two folders of tests use this fixture, each gets a dataset of its own.
+    name = f"jobs-vectors-{uuid.uuid4().hex[:8]}"
     make_dataset(mongod, name)
     with pymongo.MongoClient(mongod.uri) as client:
         database = client["fiftyone"]
