@@ -32,7 +32,7 @@ from tui.widgets.run_view import (
     run_key,
     run_row,
 )
-from tui.widgets.table import RowTable
+from tui.widgets.table import RowTable, TableRow
 from tui.widgets.text import plain
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -61,6 +61,7 @@ class RunsScreen(RunHealth):
         self._every_dataset = False
         self._only = ""
         self._collections: tuple[CollectionRow, ...] | None = None
+        self._drawn: dict[str, tuple[RunInfo, bool, TableRow]] = {}
         self._redraw: Timer | None = None
         self._turn = 0
 
@@ -105,10 +106,11 @@ class RunsScreen(RunHealth):
         runs = self.query_one("#runs", FittedTable)
         reachable = self.state.milvus.status != "failed"
         runs.hide(*(() if self._of is None else ("dataset",)))
-        runs.show([run_row(run, reachable) for run in self.listed()])
-        self.query_one("#collections", FittedTable).show(
-            [collection_line(row) for row in self._collections or ()]
-        )
+        runs.show([self._row(run, reachable) for run in self.listed()])
+        if self._tab == "collections":
+            self.query_one("#collections", FittedTable).show(
+                [collection_line(row) for row in self._collections or ()]
+            )
         why = self._why_empty()
         self.query_one("#runs-empty", Static).update(why)
         self.set_class(bool(why), "-empty")
@@ -119,6 +121,14 @@ class RunsScreen(RunHealth):
         self._show_facts()
         self.ask_health()
 
+    def _row(self, run: RunInfo, reachable: bool) -> TableRow:
+        """The row of a run, the same object while nothing about it changed."""
+        key = run_key(run.dataset, run.brain_key)
+        known = self._drawn.get(key)
+        if known is None or known[0] is not run or known[1] != reachable:
+            self._drawn[key] = known = (run, reachable, run_row(run, reachable))
+        return known[2]
+
     @property
     def _of(self) -> str | None:
         """The dataset whose runs are listed; None: those of all."""
@@ -126,7 +136,8 @@ class RunsScreen(RunHealth):
 
     def listed(self) -> list[RunInfo]:
         """The runs of the chosen dataset or all, of the chosen kind."""
-        runs = [run for run in self.state.runs or () if self._of in (None, run.dataset)]
+        of = self._of
+        runs = [run for run in self.state.runs or () if of in (None, run.dataset)]
         what, _, value = self._only.partition("=")
         if what == "type":
             return [run for run in runs if run.type == value]

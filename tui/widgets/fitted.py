@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from textual import events
+from textual.widgets.data_table import RowKey
 
 from tui.widgets.table import RowTable, TableColumn, TableRow
 
@@ -74,10 +75,12 @@ class FittedTable(RowTable):
         self._rows: tuple[TableRow, ...] = ()
         self._hidden: frozenset[str] = frozenset()
         self._content: dict[str, int] = {}
+        self._measured: dict[str, TableRow] = {}
+        self._narrowed: dict[str, tuple[TableRow, TableRow]] = {}
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the columns again for the new width."""
-        self._content = {}
+        self._content, self._measured = {}, {}
         self._measure()
         self._fit()
 
@@ -101,10 +104,16 @@ class FittedTable(RowTable):
 
     def _measure(self) -> None:
         """Columns only ever grow until the next resize, so that live figures do not make them dance."""
+        new = [row for row in self._rows if self._measured.get(row.key) is not row]
         for index, column in enumerate(self._every):
-            content = max((row.cells[index].cell_len for row in self._rows), default=0)
+            content = max((row.cells[index].cell_len for row in new), default=0)
             least = max(content, len(column.label) + _ARROW)
             self._content[column.key] = max(self._content.get(column.key, 0), least)
+        self._measured = {row.key: row for row in self._rows}
+
+    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
+        """Widths are given here, so DataTable need not measure every cell of new rows again."""
+        super()._update_dimensions(())
 
     def _fit(self) -> None:
         if not self.columns or not self.size.width or not self._content:
@@ -129,7 +138,7 @@ class FittedTable(RowTable):
         current, scrolled = self.current_key, self.scroll_y
         self.clear(columns=True)
         self._columns = columns
-        self._shown = []
+        self._shown, self._narrowed = [], {}
         self.add_column(" ", width=1, key="mark")
         for column in columns:
             self.add_column(self._heading(column), width=column.width, key=column.key)
@@ -143,15 +152,13 @@ class FittedTable(RowTable):
         kept = [every.index(column.key) for column in self._columns]
         if len(kept) == len(every):
             return list(self._rows)
-        return [
-            TableRow(
-                row.key,
-                tuple(row.cells[index] for index in kept),
-                tuple(row.values[index] for index in kept),
-                row.text,
-            )
-            for row in self._rows
-        ]
+        before, self._narrowed = self._narrowed, {}
+        for row in self._rows:
+            known = before.get(row.key)
+            # The same row stays the same object, so that the table knows that it need not be drawn again.
+            same = known is not None and known[0] is row and len(known[1].cells) == len(kept)
+            self._narrowed[row.key] = known if known is not None and same else (row, _only(row, kept))
+        return [narrowed for _, narrowed in self._narrowed.values()]
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -162,3 +169,9 @@ class FittedTable(RowTable):
             for column in self._every
             if column.key not in shown and column.key not in self._hidden
         )
+
+
+def _only(row: TableRow, kept: Sequence[int]) -> TableRow:
+    """The row with some of its columns."""
+    cells, values = tuple(row.cells[index] for index in kept), tuple(row.values[index] for index in kept)
+    return TableRow(row.key, cells, values, row.text)

@@ -62,6 +62,8 @@ def health_cell(run: RunInfo, reachable: bool = True) -> Text:
     """The verdict on a run, or what kind of run it is when there is none."""
     if not run.is_index:
         return cell(run.type or "unknown type", "dim")
+    if run.health is None and run.expected is not None:
+        return cell("not loaded", "dim")
     if run.health is None:
         return cell("…", "dim") if reachable else cell("✗ unreachable", "red dim")
     return cell(*_HEALTH[run.health])
@@ -70,7 +72,8 @@ def health_cell(run: RunInfo, reachable: bool = True) -> Text:
 def coverage(run: RunInfo) -> str:
     """How many vectors of how many there should be."""
     if run.vectors is None:
-        return "–" if run.expected is None else f"0 of {run.expected:,}"
+        known = run.expected is not None and run.health is not None
+        return f"0 of {run.expected:,}" if known else "–"
     if run.expected is None or run.vectors == run.expected:
         return f"{run.vectors:,}"
     return f"{run.vectors:,} of {run.expected:,}"
@@ -155,6 +158,8 @@ def run_facts(run: RunInfo, reachable: bool = True) -> Group:
     text.append("\n\n" if run.is_index else " run\n\n")
     if not run.finished:
         text.append("Its build never finished: build it again, or delete it.\n\n", "yellow")
+    elif run.is_index and run.health is None and run.expected is not None:
+        text.append("Its collection is released, and was not loaded to count: L loads it.\n\n", "yellow")
     elif run.health in _MEANING:
         text.append(_MEANING[run.health] + "\n\n", "yellow")
     scope = run.scope

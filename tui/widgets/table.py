@@ -15,6 +15,7 @@ from textual.widgets.data_table import RowDoesNotExist
 from tui import keys
 
 _MARK = "mark"
+_MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class RowTable(DataTable[Text], inherit_bindings=False):
         self._columns = tuple(columns)
         self._all: dict[str, TableRow] = {}
         self._shown: list[str] = []
+        self._drawn: dict[str, TableRow] = {}
         self._sort = sort or self._columns[0].key
         self._reverse = reverse
         self._needle = ""
@@ -112,17 +114,23 @@ class RowTable(DataTable[Text], inherit_bindings=False):
         wanted = self._wanted()
         current = self.current_key
         place = {row.key: position for position, row in enumerate(wanted)}
-        for key in [key for key in self._shown if key not in place]:
+        gone = [key for key in self._shown if key not in place]
+        if len(gone) > _MANY:
+            # Each removal moves every row behind it.
+            self.clear()
+            self._shown, gone = [], []
+        for key in gone:
             self.remove_row(key)
-        present = {key for key in self._shown if key in place}
         order = [key for key in self._shown if key in place]
+        present = set(order)
         for row in wanted:
-            if row.key in present:
-                self._update(row)
-            else:
+            if row.key not in present:
                 self.add_row(self._mark_cell(row.key), *row.cells, key=row.key)
                 order.append(row.key)
+            elif self._drawn.get(row.key) is not row:
+                self._update(row)
         self._shown = [row.key for row in wanted]
+        self._drawn = {row.key: row for row in wanted}
         if order != self._shown:
             self._place_rows(place)
         if current in place:
@@ -134,13 +142,11 @@ class RowTable(DataTable[Text], inherit_bindings=False):
         self.sort(_MARK, key=lambda _cell: next(positions))
 
     def _update(self, row: TableRow) -> None:
-        before = self.get_row(row.key)
-        cells = (self._mark_cell(row.key), *row.cells)
-        for key, old, new in zip(
-            (_MARK, *(column.key for column in self._columns)), before, cells, strict=True
-        ):
+        _, *before = self.get_row(row.key)
+        for column, old, new in zip(self._columns, before, row.cells, strict=True):
             if old != new:
-                self.update_cell(row.key, key, new, update_width=True)
+                # To find a width anew, DataTable measures the whole column.
+                self.update_cell(row.key, column.key, new, update_width=column.width is None)
 
     def _mark_cell(self, key: str) -> Text:
         return Text("●" if key in self.marks else " ", style="bold")
