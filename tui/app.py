@@ -209,7 +209,7 @@ class Kitescope(App[None]):
         wanted = (self._first or (self.last.dataset, None))[0]
         names = {info.name for info in self.state.datasets or ()}
         if self.state.scope is None and wanted in names and wanted is not None:
-            from tui.core.datasets import Scope
+            from tui.core.scope import Scope
 
             self._take(ScopeChosen(Scope(wanted)))
 

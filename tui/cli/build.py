@@ -162,7 +162,7 @@ def summary(result: dict[str, Any] | Any) -> str:
 def _spec(settings: Settings, **given: Any) -> BuildSpec:
     from tui.core.indexes import BuildSpec
     from tui.core.milvus import IndexSpec
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
 
     return BuildSpec(
         scope=Scope(

@@ -46,7 +46,7 @@ def _index(session: Session, ws: Workspace, *, fresh: bool, as_json: bool) -> No
     from tui.core.indexes import BuildSpec, Source
     from tui.core.models import BUILTIN
     from tui.core.runs import get_run, with_health
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
 
     run = get_run(ws, DATASET, KEY)
     run = with_health(ws, run) if run is not None else None

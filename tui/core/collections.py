@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core import leases
 from tui.core.errors import InvalidInput
 from tui.core.run_documents import all_runs
 from tui.core.schema import unknown
@@ -79,6 +80,7 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
         ReadOnly: the profile forbids it.
         UnknownName: there is none of that name.
         InvalidInput: runs use it; deleting or cleaning them up is what is meant then.
+        KitescopeError: a build is writing to it.
     """
     ws.require_writable(f"drop collection {name!r}")
     row = collection_row(ws, name)
@@ -87,7 +89,8 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
             f"Collection {name!r} belongs to {', '.join(row.runs)}",
             "Delete or clean up these runs instead",
         )
-    ws.milvus().drop(name)
+    with leases.hold(ws, [name], "dropping it"):
+        ws.milvus().drop(name)
     return row
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.patience import Patience
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 _CHUNK = 16_384

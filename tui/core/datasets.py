@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tui.core import leases
 from tui.core.dataset_import import IMPORT_TYPES, import_dataset
 from tui.core.errors import KitescopeError
 from tui.core.mongo import guarded
 from tui.core.rows import decode_vector
 from tui.core.schema import LISTED, DatasetInfo, Field, Record, dataset_info, parse, read
+from tui.core.scope import Scope
 from tui.core.scopes import (
     Item,
     SampleInfo,
@@ -23,7 +25,6 @@ from tui.core.scopes import (
     scope_ids,
     scope_view,
 )
-from tui.core.selection import Scope
 
 if TYPE_CHECKING:
     from tui.core.run_documents import RunDocument
@@ -186,7 +187,8 @@ def _drop(ws: Workspace, collections: Sequence[str]) -> tuple[str, ...]:
     dropped: list[str] = []
     for collection in collections:
         try:
-            ws.milvus().drop(collection)
+            with leases.hold(ws, [collection], "dropping it with its dataset"):
+                ws.milvus().drop(collection)
         except KitescopeError as error:
             if dropped:
                 error.what += f"; dropped before that: {', '.join(dropped)}"

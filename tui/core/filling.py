@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tui.core.leases import Lease
     from tui.core.milvus import CollectionInfo, Milvus
     from tui.core.patience import Patience
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 _ROUNDS = 4

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from tui.core.errors import InvalidInput
 from tui.core.index_types import CONSISTENCY_LEVELS, METRICS, IndexSpec, Metric
 from tui.core.progress import OnEvent, ShouldStop, Skipped, ignore, never
-from tui.core.selection import Scope
+from tui.core.scope import Scope
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace

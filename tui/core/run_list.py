@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tui.core import run_documents
 from tui.core.errors import EngineUnreachable
 from tui.core.run_documents import RunDocument, all_runs, require
-from tui.core.selection import Scope
+from tui.core.scope import Scope
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from tui.core import run_documents
+from tui.core import leases, run_documents
 from tui.core.errors import InvalidInput, KitescopeError
 from tui.core.run_documents import RunDocument, check_key, require
 from tui.core.run_list import (
@@ -21,7 +21,7 @@ from tui.core.run_list import (
     runs_on,
     with_health,
 )
-from tui.core.selection import Scope
+from tui.core.scope import Scope
 from tui.core.snippet import snippet
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
         ReadOnly: the profile forbids it.
         UnknownName: there is no such dataset or key.
         EngineUnreachable: Milvus does not answer; the run is still there and still names its collection.
+        KitescopeError: a build or sync is writing to the collection, or the run was deleted just now.
     """
     ws.require_writable(f"delete run {key!r}")
     document = require(ws, dataset, key)
@@ -195,8 +196,10 @@ def _drop(ws: Workspace, document: RunDocument) -> Removed:
     milvus = ws.milvus()
     if not milvus.exists(name):
         return replace(kept, reason="the collection does not exist")
-    vectors = milvus.describe(name).vectors
-    milvus.drop(name)
+    # A build or sync that writes to it would find it gone in mid-work.
+    with leases.hold(ws, [name], f"dropping it with run {document.key!r}"):
+        vectors = milvus.describe(name).vectors
+        milvus.drop(name)
     return replace(kept, dropped=True, vectors=vectors)
 
 

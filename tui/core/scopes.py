@@ -13,7 +13,8 @@ from tui.core.errors import InvalidInput
 from tui.core.mongo import guarded
 from tui.core.rows import decode_vector, id_rows
 from tui.core.schema import Field, Record, unknown
-from tui.core.selection import Scope, Selection, conditions, select
+from tui.core.scope import Scope
+from tui.core.selection import Selection, conditions, select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

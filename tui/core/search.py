@@ -11,7 +11,8 @@ from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric
 from tui.core.nearest import Near, Target, everywhere, farthest, nearest
 from tui.core.query import Embed, Query, check, query_vector
 from tui.core.run_list import RunInfo, require_run
-from tui.core.selection import Scope, select
+from tui.core.scope import Scope
+from tui.core.selection import select
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,6 +14,7 @@ from bson import ObjectId
 from tui.core.errors import InvalidInput
 from tui.core.mongo import guarded
 from tui.core.schema import Field, Record, read, unknown
+from tui.core.scope import Scope
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -23,33 +24,6 @@ Stage = Mapping[str, Any]
 # Stages that decide about each sample alone: asking "which of these ids" may then come first.
 _EACH = frozenset({"$match", "$project", "$addFields", "$set", "$unset", "$sort", "$lookup"})
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which images or patches of a dataset.
-
-    Attributes:
-        dataset: its name.
-        patches_field: a label field; then the items are its labels, not the samples.
-        view: a saved view of samples.
-        tags: samples that have any of these tags.
-        where: (field path, value) pairs that must all hold; a label field means its label. A path
-            inside ``patches_field`` is asked of each patch, any other of its sample.
-        limit: the first so many samples.
-    """
-
-    dataset: str
-    patches_field: str | None = None
-    view: str | None = None
-    tags: tuple[str, ...] = ()
-    where: tuple[tuple[str, str], ...] = ()
-    limit: int | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing narrows it down: every sample, or every patch of its field."""
-        return self.view is None and not self.tags and not self.where and self.limit is None
 
 
 @dataclass(frozen=True, slots=True)

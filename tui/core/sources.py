@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tui.core.indexes import BuildSpec
     from tui.core.models import Embedder
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 _STEP = 1_000

@@ -28,7 +28,7 @@ from tui.core.targets import READY, properties
 
 if TYPE_CHECKING:
     from tui.core.milvus import CollectionInfo
-    from tui.core.selection import Scope
+    from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 

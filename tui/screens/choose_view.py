@@ -10,14 +10,15 @@ from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
 
-from tui.core.datasets import DatasetDetail, Scope
 from tui.core.errors import KitescopeError
+from tui.core.scope import Scope
 from tui.screens.base import core_call
 from tui.widgets.fields import Field
 from tui.widgets.form import ChoiceField, Form, TextField
 from tui.widgets.form_dialog import FormDialog
 
 if TYPE_CHECKING:
+    from tui.core.datasets import DatasetDetail
     from tui.core.workspace import Workspace
 
 _TYPES = frozenset({"string", "boolean", "int", "float", "objectid"})

@@ -15,14 +15,12 @@ from textual.timer import Timer
 from textual.widgets import DataTable, Static
 
 from tui import keys
-from tui.core.datasets import DatasetDetail, DatasetInfo, DeletedDataset, SampleInfo, Scope
 from tui.core.errors import KitescopeError
-from tui.jobs import importing
+from tui.core.scope import Scope
 from tui.messages import Failed, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.choose_view import ChooseView, scope_of
 from tui.screens.delete_dataset import delete_dialog
-from tui.screens.import_dataset import ImportDataset
 from tui.state import AppState, ScopeChosen
 from tui.widgets.dataset_view import COLUMNS, DatasetView, dataset_row
 from tui.widgets.dialogs import Confirm
@@ -31,7 +29,9 @@ from tui.widgets.spinner import spinner
 from tui.widgets.text import plain, seconds
 
 if TYPE_CHECKING:
+    from tui.core.datasets import DatasetDetail, DatasetInfo, DeletedDataset, SampleInfo
     from tui.core.settings import Settings
+    from tui.jobs import importing
 
 _EMPTY = """No datasets yet.
 
@@ -280,6 +280,8 @@ class DatasetsScreen(BaseScreen):
         if self.state.readonly:
             self.tell("This connection allows no changes.")
             return
+        from tui.screens.import_dataset import ImportDataset
+
         answers = await self.ask(ImportDataset([info.name for info in self.state.datasets or ()]))
         if answers is not None:
             answers = {key: text.strip() for key, text in answers.items()}
@@ -287,6 +289,8 @@ class DatasetsScreen(BaseScreen):
 
     @core_call("importing")
     def _start_import(self, settings: Settings, answers: dict[str, str]) -> Message | None:
+        from tui.jobs import importing
+
         return ImportStarted(
             importing.start(settings, answers["directory"], answers["name"], answers["type"])
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tui.core.datasets import DatasetInfo
 from tui.widgets.fields import Field
 from tui.widgets.form import ChoiceField, Form, TextField
 from tui.widgets.form_dialog import FormDialog
+
+if TYPE_CHECKING:
+    from tui.core.datasets import DatasetInfo
 
 
 def delete_dialog(info: DatasetInfo, collections: Sequence[str], jobs: int) -> FormDialog:

@@ -62,7 +62,7 @@ class KitescopeCommands(Provider):
         await self.app.run_action(action, node)
 
     def _places(self) -> Iterator[Entry]:
-        from tui.core.datasets import Scope
+        from tui.core.scope import Scope
 
         app, state = self._kitescope, self._kitescope.state
         for info in state.datasets or ():

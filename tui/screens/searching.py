@@ -27,8 +27,8 @@ from tui.widgets.grid import PictureGrid
 from tui.widgets.search_head import SearchHead
 
 if TYPE_CHECKING:
-    from tui.core.datasets import Scope
     from tui.core.run_list import RunInfo
+    from tui.core.scope import Scope
     from tui.core.scopes import SampleInfo
     from tui.core.search import Hit
 
@@ -123,7 +123,7 @@ class Searching(BaseScreen):
     def _opened(self, message: Opened) -> None:
         self._waiting, self._run = None, message.run
         if self.state.scope is None:
-            from tui.core.datasets import Scope
+            from tui.core.scope import Scope
 
             self.post_message(Happened(ScopeChosen(Scope(message.run.dataset))))
         wanted, self._wanted_id = self._wanted_id, None
@@ -167,7 +167,7 @@ class Searching(BaseScreen):
 
     def _scope(self, ask: Ask, run: RunInfo) -> Scope:
         """What one browses: what the index was made of, narrowed."""
-        from tui.core.datasets import Scope
+        from tui.core.scope import Scope
 
         narrowing, made = ask.narrowing, run.scope
         return Scope(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
@@ -13,12 +14,14 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tui import keys
-from tui.core.datasets import DatasetDetail, DatasetInfo, SampleInfo
 from tui.widgets.bars import bars
 from tui.widgets.fitted import FitColumn
 from tui.widgets.pictures import ThumbnailStrip
 from tui.widgets.table import TableRow
 from tui.widgets.text import cell, number, plain
+
+if TYPE_CHECKING:
+    from tui.core.datasets import DatasetDetail, DatasetInfo, SampleInfo
 
 COLUMNS = (
     FitColumn("name", "Name", least=16),

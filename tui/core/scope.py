@@ -1,0 +1,32 @@
+"""What of a dataset is meant. A value: it reads nothing, so that a screen can name it before any engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which images or patches of a dataset.
+
+    Attributes:
+        dataset: its name.
+        patches_field: a label field; then the items are its labels, not the samples.
+        view: a saved view of samples.
+        tags: samples that have any of these tags.
+        where: (field path, value) pairs that must all hold; a label field means its label. A path
+            inside ``patches_field`` is asked of each patch, any other of its sample.
+        limit: the first so many samples.
+    """
+
+    dataset: str
+    patches_field: str | None = None
+    view: str | None = None
+    tags: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    limit: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing narrows it down: every sample, or every patch of its field."""
+        return self.view is None and not self.tags and not self.where and self.limit is None
