@@ -289,3 +289,16 @@ def test_columns_that_say_nothing_and_those_of_least_worth_go_first():
     assert list(fit(columns, wide, 40)) == ["name", "b", "c"]
     assert list(fit(columns, wide, 40, keep="d")) == ["name", "b", "d"]
     assert list(fit(columns, wide, 40, blank=frozenset("b"))) == ["name", "c", "d"]
+
+
+def test_names_shrink_further_before_a_column_leaves_the_screen():
+    columns = [
+        FitColumn("key", "Key", least=24),
+        FitColumn("of", "Of", least=18),
+        FitColumn("health", "Health"),
+    ]
+    wide = {"key": 30, "of": 30, "health": 15}
+    for room in (90, 60, 45, 39):
+        widths = fit(columns, wide, room)
+        assert sum(widths.values()) + 2 * len(widths) <= room, room
+        assert widths["health"] == 15

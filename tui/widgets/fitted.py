@@ -14,6 +14,7 @@ from tui.widgets.table import RowTable, TableColumn, TableRow
 _PADDING = 2
 _MARK_AND_SCROLLBAR = 1 + _PADDING + 1
 _ARROW = 2
+_TIGHTEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,19 @@ def fit(
             break
         kept.remove(goes)
     widths = {column.key: wide[column.key] for column in kept}
-    while sum(widths.values()) + _PADDING * len(widths) > room:
-        flexible = [column for column in kept if widths[column.key] > narrow(column)]
-        if not flexible:
-            break
-        widths[max(flexible, key=lambda column: widths[column.key]).key] -= 1
+    _shrink(widths, {column.key: narrow(column) for column in kept}, room)
+    # With nothing left to drop, a name that is hard to read is better than a column out of sight.
+    _shrink(widths, {column.key: _TIGHTEST for column in kept if column.least}, room)
     return widths
+
+
+def _shrink(widths: dict[str, int], least: Mapping[str, int], room: int) -> None:
+    """Take from the widest column that may shrink, one cell at a time."""
+    while sum(widths.values()) + _PADDING * len(widths) > room:
+        flexible = [key for key in least if widths[key] > least[key]]
+        if not flexible:
+            return
+        widths[max(flexible, key=lambda key: widths[key])] -= 1
 
 
 class FittedTable(RowTable):

@@ -100,9 +100,7 @@ class PhaseBars(Widget):
         rest = self.get_component_rich_style("phases--rest")
         if progress is None:
             return Text(_REST * width, rest)
-        style = self.get_component_rich_style(
-            "phases--bar" if current else "phases--done" if not self._stopped(progress) else "phases--stopped"
-        )
+        style = self.get_component_rich_style(f"phases--{self._kind(progress)}")
         if progress.total is None:
             return _moving(width, style, rest) if current else Text(_REST * width, rest)
         part = 1.0 if progress.total == 0 else min(1.0, progress.done / progress.total)
@@ -110,9 +108,12 @@ class PhaseBars(Widget):
         filled = _FULL * (halves // 2) + (_HALF if halves % 2 else "")
         return Text(filled, style).append(_REST * (width - len(filled)), rest)
 
-    def _stopped(self, progress: PhaseProgress) -> bool:
+    def _kind(self, progress: PhaseProgress) -> str:
+        """Whether a phase is done, under way (several are at once), or was stopped."""
         assert self.job is not None
-        return self.job.ended and (progress.total is None or progress.done < progress.total)
+        if progress.total is not None and progress.done >= progress.total:
+            return "done"
+        return "stopped" if self.job.ended else "bar"
 
 
 def _widths(rows: list[tuple[str, ...]]) -> list[int]:
