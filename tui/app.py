@@ -108,19 +108,34 @@ class Kitescope(App[None]):
         look: preferences.Preferences | None = None,
         last: preferences.Last | None = None,
     ) -> None:
+        self.look = look or preferences.Preferences()
+        self.last = last or preferences.Last()
+        # Starting in the mode, rather than switching to it, saves parsing every style twice.
+        self.DEFAULT_MODE = self._first_screen(search)  # type: ignore[misc]
         super().__init__()
         self.settings = settings
         self._open = open_workspace
         self._workspace: Workspace | None = None
-        self.look = look or preferences.Preferences()
-        self.last = last or preferences.Last()
         self._first = search
         self._visited: list[str] = []
         self._tick = 0
+        wanted = self.last.theme or self.look.theme
+        if wanted in self.available_themes:
+            self.set_reactive(App.theme, wanted)
         self.set_reactive(Kitescope.image_protocol, image_protocol)
-        self.set_reactive(
-            Kitescope.state, AppState(connection=connection_name(settings), readonly=settings.readonly)
-        )
+        state = AppState(connection=connection_name(settings), readonly=settings.readonly)
+        if index := search or self._last_index():
+            state = apply(state, IndexChosen(*index))
+        self.set_reactive(Kitescope.state, state)
+
+    def _first_screen(self, search: tuple[str, str] | None) -> str:
+        if search:
+            return "search"
+        return self.last.screen if self.last.screen in dict(SCREENS) else "datasets"
+
+    def _last_index(self) -> tuple[str, str] | None:
+        last = self.last
+        return (last.dataset, last.brain_key) if last.dataset and last.brain_key else None
 
     @property
     def workspace(self) -> Workspace:
@@ -136,15 +151,6 @@ class Kitescope(App[None]):
     def on_mount(self) -> None:
         """Show a screen at once; engines and jobs follow."""
         self.set_keymap(self.look.keys)
-        self.theme = self.last.theme if self.last.theme in self.available_themes else self.look.theme
-        if self._first:
-            self.state = apply(self.state, IndexChosen(*self._first))
-        elif self.last.dataset and self.last.brain_key:
-            self.state = apply(self.state, IndexChosen(self.last.dataset, self.last.brain_key))
-        known = {mode for mode, _ in SCREENS}
-        self.action_show_screen(
-            "search" if self._first else self.last.screen if self.last.screen in known else "datasets"
-        )
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -356,10 +362,8 @@ class Kitescope(App[None]):
         """Go to one of the six screens, and remember where from."""
         if self.current_mode == mode:
             return
-        if self.current_mode != "_default":
-            self._visited = [seen for seen in self._visited if seen != self.current_mode] + [
-                self.current_mode
-            ]
+        self._visited = [seen for seen in self._visited if seen != self.current_mode]
+        self._visited.append(self.current_mode)
         self.switch_mode(mode)
 
     def action_go_back(self) -> None:
