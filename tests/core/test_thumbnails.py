@@ -121,9 +121,9 @@ def test_pruning_keeps_what_was_used_last(large: Path) -> None:
         thumbnail(large, (width, width))
     for age, path in enumerate(_kept()):
         os.utime(path, (time.time() - 1000 - age, time.time() - 1000 - age))
-    oldest = max(_kept(), key=lambda path: -path.stat().st_mtime)
     total = sum(path.stat().st_size for path in _kept())
     thumbnail(large, (305, 305))
+    oldest = min(_kept(), key=lambda path: path.stat().st_mtime)
     used = max(_kept(), key=lambda path: path.stat().st_mtime)
     assert prune(total) == 0
     removed = prune(total // 2)
