@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from filelock import FileLock
 
 from tui import paths
 from tui.core.errors import InvalidInput, UnknownName
@@ -202,6 +201,9 @@ def _line_of(text: str, complaint: str) -> str:
 def _change() -> Iterator[_File]:
     """Read, let the caller change, write; two programs at once lose nothing."""
     private_dir(path().parent)
+    # Only who writes needs it; every start reads.
+    from filelock import FileLock
+
     with FileLock(path().with_suffix(".lock"), mode=0o600):
         file = _read()
         yield file
