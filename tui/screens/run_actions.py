@@ -72,7 +72,7 @@ class RunActions(BulkScreen):
         elif not run.finished:
             self.tell(f"{named(run)} was never finished: build it again (3), or delete it (d).")
         elif run.health == "no-collection":
-            self.tell(f"The collection of {named(run)} is gone: build it again (3), or delete the run (d).")
+            self.tell(f"The collection of {named(run)} is gone: sync (u) fills it again.")
         else:
             self.post_message(SearchRequested(run.dataset, run.brain_key))
 

@@ -215,6 +215,11 @@ class RunsScreen(RunHealth):
         self._show_facts()
         self._show_head()
 
+    @on(FilterBar.Narrowed)
+    def _count_again(self) -> None:
+        # The table is narrowed by the same message.
+        self.call_later(self._show_head)
+
     def _show_facts(self) -> None:
         table = self.table()
         key = table.current_key if table else None

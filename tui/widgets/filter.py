@@ -32,7 +32,8 @@ class FilterBar(Input):
     def open(self) -> None:
         """Show the line and type into it."""
         self.display = True
-        self.focus()
+        # At once: ``focus()`` waits, and what is typed meanwhile would be keys of the table.
+        self.screen.set_focus(self)
 
     def close(self) -> bool:
         """Clear and hide the line; tells whether it was there."""

@@ -190,7 +190,7 @@ _MEANING: Mapping[Health | None, str] = {
     "incomplete": "Some images have no vector: sync (u) adds them.",
     "stale": "Some vectors are of images that are gone: sync (u) removes them.",
     "duplicates": "Some ids are there more than once: sync (u) repairs that.",
-    "no-collection": "Milvus has no such collection: build it again with overwrite, or delete the run.",
+    "no-collection": "Milvus has no such collection: sync (u) fills it again, or delete the run (d).",
     "unreachable": "Milvus does not answer, so nobody knows. r asks again.",
 }
 
