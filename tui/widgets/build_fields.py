@@ -187,6 +187,13 @@ def index_fields(settings: Settings) -> Fields:
             defaults["consistency_level"],
             hint="How soon a search sees what was written; Session is a good choice",
         ),
+        *_type_fields(),
+    )
+
+
+def _type_fields() -> Fields:
+    """The index type, and the parameters that one type or another has."""
+    return (
         ChoiceField(
             "type", "Index type", [(name, name) for name in LITE_TYPES], "HNSW", hint="HNSW suits most"
         ),
