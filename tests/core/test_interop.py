@@ -5,56 +5,55 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import pytest
-
 from tests.core.making import all_ids, make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusServer, Mongod
 from tui.core import runs
 from tui.core.datasets import Scope
-from tui.core.index_types import Metric
+from tui.core.index_types import METRICS
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]
 
-# Prints the ids that stock FiftyOne finds: arguments are dataset, key, Milvus URI, query id, k.
+# Prints the ids that stock FiftyOne finds: arguments are dataset, keys, Milvus URI, query id, k.
 STOCK_SEARCH = """
 import json, sys
 import fiftyone as fo
-name, key, uri, query, k = sys.argv[1:]
+name, keys, uri, query, k = sys.argv[1:]
 dataset = fo.load_dataset(name)
-index = dataset.load_brain_results(key, uri=uri)
-if index.config.patches_field:
-    samples, ids = index._kneighbors(query=query, k=int(k), aggregation="mean")
-else:
-    ids = index.sort_by_similarity(query, k=int(k)).values("id")
-print(json.dumps([ids, dataset.load_brain_view(key).values("id")]))
+found = []
+for key in keys.split(","):
+    index = dataset.load_brain_results(key, uri=uri)
+    if index.config.patches_field:
+        samples, ids = index._kneighbors(query=query, k=int(k), aggregation="mean")
+    else:
+        ids = index.sort_by_similarity(query, k=int(k)).values("id")
+    found.append(ids)
+print(json.dumps([*found, dataset.load_brain_view(key).values("id")]))
 """
 
 
 def _stock(
-    mongod: Mongod, server: MilvusServer, dataset: str, key: str, query: str, k: int
+    mongod: Mongod, server: MilvusServer, dataset: str, keys: str, query: str, k: int
 ) -> list[list[str]]:
-    out = python(STOCK_SEARCH, mongod.uri, dataset, key, server.uri, query, str(k))
+    out = python(STOCK_SEARCH, mongod.uri, dataset, keys, server.uri, query, str(k))
     found: list[list[str]] = json.loads(out.splitlines()[-1])
     return found
 
 
-@pytest.mark.parametrize("metric", ["cosine", "dotproduct", "euclidean"])
 def test_stock_opens_our_index_and_finds_the_same(
-    metric: Metric,
-    engine_workspace: Workspace,
-    milvus_engine: MilvusServer,
-    mongod: Mongod,
-    unique_name: Name,
+    engine_workspace: Workspace, milvus_engine: MilvusServer, mongod: Mongod, unique_name: Name
 ) -> None:
     ws = engine_workspace
     dataset = make_dataset(ws, unique_name("ours"), 60)
-    make_index(ws, Scope(dataset.name), "k", vectors(60), metric=metric)
     query = dataset.skip(20).first().id
-    ours = [hit.id for hit in search(ws, Query(dataset.name, "k", ids=(query,), k=10)).hits]
-    assert len(ours) == 10 and (metric == "dotproduct" or ours[0] == query)
-    found, view = _stock(mongod, milvus_engine, dataset.name, "k", query, 10)
+    ours = []
+    for metric in METRICS:
+        make_index(ws, Scope(dataset.name), metric, vectors(60), metric=metric)
+        hits = search(ws, Query(dataset.name, metric, ids=(query,), k=10)).hits
+        assert len(hits) == 10 and (metric == "dotproduct" or hits[0].id == query)
+        ours.append([hit.id for hit in hits])
+    *found, view = _stock(mongod, milvus_engine, dataset.name, ",".join(METRICS), query, 10)
     assert found == ours
     assert view == dataset.values("id")
 

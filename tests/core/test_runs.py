@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import settings_for
 from tests.core.making import make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
-from tui.core import collections, run_documents, runs
+from tui.core import collections, datasets, leases, run_documents, runs
 from tui.core.datasets import Scope
 from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError, ReadOnly, UnknownName
 from tui.core.workspace import Workspace
@@ -162,9 +162,8 @@ def test_snippet_runs_in_stock_fiftyone_and_holds_no_secret(
     dataset = make_dataset(workspace, unique_name("snip"), 3)
     make_index(workspace, Scope(dataset.name), "k", vectors(3))
     make_index(workspace, Scope(dataset.name, "boxes"), "p", vectors(3))
-    for key in ("k", "p"):
-        text = runs.snippet(workspace, dataset.name, key)
-        assert python(text + "\nprint(len(view))\n", mongod.uri).splitlines()[-1] == "3"
+    both = "".join(runs.snippet(workspace, dataset.name, key) + "\nprint(len(view))\n" for key in ("k", "p"))
+    assert python(both, mongod.uri).splitlines()[-2:] == ["3", "3"]
     flags = {"uri": milvus_lite.uri, "user": "me", "password": "p@ss", "database_uri": mongod.uri}
     from tui.core.settings import resolve
 
@@ -172,3 +171,18 @@ def test_snippet_runs_in_stock_fiftyone_and_holds_no_secret(
         text = runs.snippet(ws, dataset.name, "k")
     assert "p@ss" not in text and "FIFTYONE_BRAIN_SIMILARITY_MILVUS_PASSWORD" in text
     compile(text, "snippet", "exec")
+
+
+def test_what_a_build_is_writing_to_is_not_dropped(workspace: Workspace, unique_name: Name) -> None:
+    dataset = make_dataset(workspace, unique_name("busy"), 2)
+    collection = make_index(workspace, Scope(dataset.name), "k", vectors(2))
+    with leases.hold(workspace, [f"collection {collection}"], "a test"):
+        for change in (
+            lambda: runs.delete(workspace, dataset.name, "k"),
+            lambda: runs.cleanup(workspace, dataset.name, "k"),
+            lambda: datasets.delete_dataset(workspace, dataset.name, with_collections=True),
+        ):
+            with pytest.raises(KitescopeError, match="a test"):
+                change()
+    assert workspace.milvus().count(collection) == 2
+    assert runs.delete(workspace, dataset.name, "k").dropped

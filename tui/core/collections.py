@@ -89,7 +89,7 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
             f"Collection {name!r} belongs to {', '.join(row.runs)}",
             "Delete or clean up these runs instead",
         )
-    with leases.hold(ws, [name], "dropping it"):
+    with leases.hold(ws, [f"collection {name}"], "dropping it"):
         ws.milvus().drop(name)
     return row
 

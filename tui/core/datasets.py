@@ -187,7 +187,7 @@ def _drop(ws: Workspace, collections: Sequence[str]) -> tuple[str, ...]:
     dropped: list[str] = []
     for collection in collections:
         try:
-            with leases.hold(ws, [collection], "dropping it with its dataset"):
+            with leases.hold(ws, [f"collection {collection}"], "dropping it with its dataset"):
                 ws.milvus().drop(collection)
         except KitescopeError as error:
             if dropped:

@@ -71,13 +71,16 @@ def all_runs(ws: Workspace, dataset: str | None = None) -> list[RunDocument]:
     return sorted(found, key=lambda run: (run.dataset, run.key))
 
 
-def get(ws: Workspace, dataset: str, key: str) -> RunDocument | None:
+def get(ws: Workspace, dataset: str, key: str, record: Record | None = None) -> RunDocument | None:
     """One run, or None when the dataset has no such key.
+
+    Args:
+        record: the dataset, when the caller has read it already.
 
     Raises:
         UnknownName: there is no such dataset.
     """
-    record = read(ws, dataset)
+    record = record or read(ws, dataset)
     if key not in record.runs:
         return None
     with guarded():
@@ -85,13 +88,13 @@ def get(ws: Workspace, dataset: str, key: str) -> RunDocument | None:
     return _document(raw, record, key) if raw else None
 
 
-def require(ws: Workspace, dataset: str, key: str) -> RunDocument:
-    """One run that has to be there.
+def require(ws: Workspace, dataset: str, key: str, record: Record | None = None) -> RunDocument:
+    """One run that has to be there; ``record`` as for ``get``.
 
     Raises:
         UnknownName: there is no such dataset or key; near keys are suggested.
     """
-    found = get(ws, dataset, key)
+    found = get(ws, dataset, key, record)
     if found is None:
         known = sorted(read(ws, dataset).runs)
         raise unknown(f"run on dataset {dataset!r} with the key", key, known, "Build one first")

@@ -13,6 +13,7 @@ from tui.core.run_documents import RunDocument, all_runs, require
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
+    from tui.core.schema import Record
     from tui.core.workspace import Workspace
 
 Health = Literal["ok", "incomplete", "stale", "duplicates", "no-collection", "unreachable"]
@@ -98,13 +99,13 @@ def get_run(ws: Workspace, dataset: str, key: str) -> RunInfo | None:
     return _info(document) if document else None
 
 
-def require_run(ws: Workspace, dataset: str, key: str) -> RunInfo:
-    """One run that has to be there.
+def require_run(ws: Workspace, dataset: str, key: str, record: Record | None = None) -> RunInfo:
+    """One run that has to be there; ``record`` is the dataset, when the caller has read it already.
 
     Raises:
         UnknownName: there is no such dataset or key; near keys are suggested.
     """
-    return _info(require(ws, dataset, key))
+    return _info(require(ws, dataset, key, record))
 
 
 def runs_on(ws: Workspace, collection: str) -> list[RunInfo]:

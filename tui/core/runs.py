@@ -197,7 +197,7 @@ def _drop(ws: Workspace, document: RunDocument) -> Removed:
     if not milvus.exists(name):
         return replace(kept, reason="the collection does not exist")
     # A build or sync that writes to it would find it gone in mid-work.
-    with leases.hold(ws, [name], f"dropping it with run {document.key!r}"):
+    with leases.hold(ws, [f"collection {name}"], f"dropping it with run {document.key!r}"):
         vectors = milvus.describe(name).vectors
         milvus.drop(name)
     return replace(kept, dropped=True, vectors=vectors)

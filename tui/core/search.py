@@ -11,6 +11,7 @@ from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric
 from tui.core.nearest import Near, Target, everywhere, farthest, nearest
 from tui.core.query import Embed, Query, check, query_vector
 from tui.core.run_list import RunInfo, require_run
+from tui.core.schema import read
 from tui.core.scope import Scope
 from tui.core.selection import select
 
@@ -78,10 +79,11 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     """
     started = time.perf_counter()
     check(query)
-    run = _searchable(require_run(ws, query.dataset, query.brain_key))
+    record = read(ws, query.dataset)
+    run = _searchable(require_run(ws, query.dataset, query.brain_key, record))
     metric = cast("Metric", run.metric)
     scope = Scope(query.dataset, run.patches_field, query.view, query.tags, query.where)
-    selection = select(ws, scope, any_slice=True)
+    selection = select(ws, scope, any_slice=True, record=record)
     assert run.collection is not None
     target = Target(ws, ws.milvus(), run.collection, metric, selection, scope.is_whole)
     try:

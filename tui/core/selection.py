@@ -81,17 +81,20 @@ class Selection:
         return stages
 
 
-def select(ws: Workspace, scope: Scope, *, any_slice: bool = False) -> Selection:
+def select(
+    ws: Workspace, scope: Scope, *, any_slice: bool = False, record: Record | None = None
+) -> Selection:
     """Compile a scope.
 
     Args:
         any_slice: let a grouped dataset be the files of all its slices, each a sample of its own.
+        record: the dataset, when the caller has read it already.
 
     Raises:
         UnknownName: no such dataset, saved view or field.
         InvalidInput: a value that its field cannot have, or a dataset that has to be prepared first.
     """
-    record = read(ws, scope.dataset)
+    record = record or read(ws, scope.dataset)
     if record.media_type == "group" and scope.view is None and not any_slice:
         raise InvalidInput(
             f"Dataset {record.name!r} is grouped, so one sample is several files",
