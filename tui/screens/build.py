@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -15,9 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import keys, paths
-from tui.core.datasets import DatasetDetail, Scope
 from tui.core.errors import KitescopeError
 from tui.core.indexes import BuildSpec
+from tui.core.scope import Scope
 from tui.messages import BuildRequested, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.model_picker import ModelPicker
@@ -27,6 +27,9 @@ from tui.widgets.build_plan import Outlook, measured, plan_facts, plan_line, pla
 from tui.widgets.dialogs import Confirm, Page
 from tui.widgets.form import Form
 from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from tui.core.datasets import DatasetDetail
 
 _DEBOUNCE_S = 0.3
 _log = logging.getLogger(__name__)

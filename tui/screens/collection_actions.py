@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from tui.core.collections import CollectionRow
 from tui.messages import SearchRequested
 from tui.screens.bulk import Work
 from tui.screens.run_actions import RunActions
@@ -16,6 +15,7 @@ from tui.widgets.dialogs import Confirm
 from tui.widgets.run_view import readable
 
 if TYPE_CHECKING:
+    from tui.core.collections import CollectionRow
     from tui.core.workspace import Workspace
 
 

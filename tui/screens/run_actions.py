@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from tui.core.runs import Removed, RunInfo
 from tui.messages import Happened, SearchRequested, SyncRequested
 from tui.screens.bulk import BulkScreen, Work
 from tui.screens.run_dialogs import DeleteRuns, vectors_of, word_for
@@ -19,6 +18,7 @@ from tui.widgets.pick import Pick
 from tui.widgets.run_view import named, readable
 
 if TYPE_CHECKING:
+    from tui.core.runs import Removed, RunInfo
     from tui.core.workspace import Workspace
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,9 +12,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static
 
-from tui.core.runs import RunInfo
 from tui.widgets.run_view import named
 from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from tui.core.runs import RunInfo
 
 Answer = Literal["delete", "keep"]
 

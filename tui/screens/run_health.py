@@ -6,16 +6,19 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.message import Message
 
 from tui.core.errors import EngineUnreachable, KitescopeError
-from tui.core.runs import RunInfo
 from tui.messages import Happened
 from tui.screens.base import core_call
 from tui.screens.collection_actions import CollectionActions
 from tui.state import RunChecked
+
+if TYPE_CHECKING:
+    from tui.core.runs import RunInfo
 
 Identity = tuple[str, str, str | None, str | None]
 _log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,8 +15,6 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from tui import keys
-from tui.core.collections import CollectionRow
-from tui.core.runs import RunInfo
 from tui.screens.base import core_call
 from tui.screens.run_health import RunHealth
 from tui.state import AppState
@@ -34,6 +32,10 @@ from tui.widgets.run_view import (
 )
 from tui.widgets.table import RowTable, TableRow
 from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from tui.core.collections import CollectionRow
+    from tui.core.runs import RunInfo
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _REDRAW_S = 0.15

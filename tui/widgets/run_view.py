@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
 
-from tui.core.collections import CollectionRow
-from tui.core.runs import Health, RunInfo
 from tui.widgets.facts import facts
 from tui.widgets.fitted import FitColumn
 from tui.widgets.table import TableRow
 from tui.widgets.text import cell, number, plain
+
+if TYPE_CHECKING:
+    from tui.core.collections import CollectionRow
+    from tui.core.runs import Health, RunInfo
 
 RUN_COLUMNS = (
     FitColumn("key", "Key", least=24),
