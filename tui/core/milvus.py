@@ -89,7 +89,14 @@ class Milvus(Server):
             return
         with milvus_link.translated(self.address, name):
             milvus_upload.send(
-                self._client, name, ids, sample_ids, array, is_lite=self.is_lite, timeout=self._patience
+                self._client,
+                name,
+                ids,
+                sample_ids,
+                array,
+                is_lite=self.is_lite,
+                timeout=self._timeout,
+                alive=self.ping,
             )
 
     def delete(self, name: str, ids: Sequence[str]) -> None:

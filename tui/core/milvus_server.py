@@ -192,15 +192,17 @@ class Server:
             EngineUnreachable: it made no progress for five minutes.
         """
         with milvus_link.translated(self.address, name):
-            self._begin_loading(name)
+            if self._is_loaded(name):
+                return
+            self._begin(lambda: self._client.load_collection(name, timeout=self._patience, _async=True))
             milvus_link.wait_until(lambda: should_stop() or self._is_loaded(name), 300.0, f"loading {name}")
 
-    def _begin_loading(self, name: str) -> None:
+    def _begin(self, call: Callable[[], None]) -> None:
+        """Make a call that Milvus Lite carries out before it answers, whether we listen or not."""
         try:
-            self._client.load_collection(name, timeout=self._patience, _async=True)
+            call()
         except Exception as error:
-            # Milvus Lite builds its indexes inside this call and goes on when we stop listening.
-            late = milvus_link.explain(error, self.address, name)
+            late = milvus_link.explain(error, self.address)
             if not (self.is_lite and isinstance(late, EngineUnreachable)):
                 raise
             self.ping()
@@ -218,7 +220,8 @@ class Server:
         """Delete a collection and its vectors; nothing happens when there is none."""
         self._forget(name)
         with milvus_link.translated(self.address, name):
-            self._client.drop_collection(name, timeout=self._patience)
+            self._begin(lambda: self._client.drop_collection(name, timeout=self._patience))
+            milvus_link.wait_until(lambda: not self.exists(name), 300.0, f"dropping {name}")
 
     def rename(self, name: str, new: str) -> None:
         """Give a collection another name."""
@@ -234,7 +237,7 @@ class Server:
     def flush(self, name: str) -> None:
         """Ask the server to seal what was written; it is searchable before that is done."""
         with milvus_link.translated(self.address, name):
-            self._client.flush(name, timeout=self._patience, _async=True)
+            self._begin(lambda: self._client.flush(name, timeout=self._patience, _async=True))
 
     def count(self, name: str, filter: str = "", *, strong: bool = True) -> int:
         """Answer how many rows there are; an id inserted twice counts twice.

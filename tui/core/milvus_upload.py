@@ -8,16 +8,20 @@ missing, the public row call takes over.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Measured: larger batches gain nothing on a server, and Milvus Lite slows down beyond a thousand rows.
-SERVER_BATCH = (10 << 20, 5_000)
-LITE_BATCH = (4 << 20, 1_000)
+# Measured: larger ones gain little on a server and cost memory; Milvus Lite is slower beyond a thousand rows.
+SERVER_BATCH = (2 << 20, 5_000)
+LITE_BATCH = (2 << 20, 1_000)
+
+
+_LONGEST = 600.0
 
 
 def rows_per_batch(dim: int, *, is_lite: bool) -> int:
@@ -35,8 +39,16 @@ def send(
     *,
     is_lite: bool,
     timeout: float,
+    alive: Callable[[], None],
 ) -> None:
     """Write one batch so that each id is in the collection once, with this vector.
+
+    A server may be busy for minutes (Milvus Lite compacts before it answers), and sending again meanwhile
+    would only add to that: as long as it is ``alive``, the first request is waited for.
+
+    Args:
+        timeout: seconds between two questions whether the server is alive.
+        alive: raises when it is not.
 
     Raises:
         Exception: whatever pymilvus or gRPC raises; the caller translates.
@@ -44,9 +56,9 @@ def send(
     try:
         call = _prepare(client, name, ids, sample_ids, vectors, is_lite)
     except (AttributeError, ImportError, TypeError, KeyError):
-        send_rows(client, name, ids, sample_ids, vectors, timeout=timeout)
+        send_rows(client, name, ids, sample_ids, vectors, timeout=max(30.0, timeout))
         return
-    call(timeout)
+    _wait(call(), timeout, alive)
 
 
 def send_rows(
@@ -85,35 +97,55 @@ def _prepare(
         if is_lite
         else (milvus_pb2.UpsertRequest, handler.upsert, "upsert_param")
     )
-    request = kind(
-        collection_name=name,
-        num_rows=len(ids),
-        fields_data=[_strings("pk", ids), _floats("vector", vectors), _strings("sample_id", sample_ids)],
-    )
+    request = kind(collection_name=name, num_rows=len(ids))
+    _add_strings(request, "pk", ids)
+    _add_floats(request, "vector", vectors)
+    _add_strings(request, "sample_id", sample_ids)
 
-    def run(timeout: float) -> None:
-        # A schema that is not empty keeps the handler from asking the server for it on every batch.
-        call(name, [], timeout=timeout, context=context, schema={"fields": []}, **{argument: request})
-
-    return run
+    # A schema that is not empty keeps the handler from asking the server for it on every batch.
+    extra = {"context": context, "schema": {"fields": []}, argument: request}
+    return partial(call, name, [], timeout=_LONGEST, _async=True, **extra)
 
 
-def _strings(name: str, values: Sequence[str]) -> Any:
+def _wait(future: Any, timeout: float, alive: Callable[[], None]) -> None:
+    """Wait for a request's answer, and no longer than the server lives."""
+    from grpc import FutureTimeoutError, RpcError
+
+    # pymilvus' own future waits without a limit whatever it is told; gRPC's inside it knows a timeout.
+    inner = getattr(future, "_future", None)
+    while inner is not None:
+        try:
+            inner.result(timeout=timeout)
+            break
+        except FutureTimeoutError:
+            pass
+        except RpcError:
+            break
+        try:
+            alive()
+        except BaseException:
+            future.cancel()
+            raise
+    future.result()
+
+
+def _add_strings(request: Any, name: str, values: Sequence[str]) -> None:
     from pymilvus.grpc_gen import schema_pb2
 
-    data = schema_pb2.StringArray(data=values)
-    scalars = schema_pb2.ScalarField(string_data=data)
-    return schema_pb2.FieldData(type=schema_pb2.VarChar, field_name=name, scalars=scalars)
+    field = request.fields_data.add(type=schema_pb2.VarChar, field_name=name)
+    field.scalars.string_data.data.extend(values)
 
 
-def _floats(name: str, vectors: NDArray[np.float32]) -> Any:
+def _add_floats(request: Any, name: str, vectors: NDArray[np.float32]) -> None:
+    """Fill the field where it is, so that the numbers are copied once and not for each enclosing message."""
     from pymilvus.grpc_gen import schema_pb2
 
-    body = (vectors if sys.byteorder == "little" else vectors.astype("<f4")).tobytes()
+    field = request.fields_data.add(type=schema_pb2.FloatVector, field_name=name)
+    field.vectors.dim = int(vectors.shape[1])
+    rows: Any = vectors if sys.byteorder == "little" else vectors.astype("<f4")
+    body = memoryview(rows).cast("B")
     # Field 1, packed: a protobuf message of floats is this header and the array's bytes.
-    data = schema_pb2.FloatArray.FromString(b"\x0a" + _varint(len(body)) + body)
-    field = schema_pb2.VectorField(dim=int(vectors.shape[1]), float_vector=data)
-    return schema_pb2.FieldData(type=schema_pb2.FloatVector, field_name=name, vectors=field)
+    field.vectors.float_vector.MergeFromString(b"".join((b"\x0a", _varint(len(body)), body)))
 
 
 def _varint(number: int) -> bytes:

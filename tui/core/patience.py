@@ -19,6 +19,7 @@ _VARIABLE = "KITESCOPE_MILVUS_WAIT"
 _DEFAULT = 120.0
 _PAUSE = 0.5
 _PING = 2.0
+_MOST = 5
 
 
 def milvus_wait() -> float:
@@ -80,33 +81,32 @@ class Patience:
             return self._wait(work, error)
 
     def _wait(self, work: Callable[[Milvus], _T], error: EngineUnreachable) -> _T:
-        began = time.monotonic()
+        began = seen = time.monotonic()
         self._count(1)
         try:
             while True:
-                waited = time.monotonic() - began
-                if waited > self._limit:
+                now = time.monotonic()
+                # A server that answers and is not ready yet may take longer than one that is gone.
+                if now - seen > self._limit or now - began > _MOST * self._limit:
                     raise EngineUnreachable(
-                        f"{error.what}; waited {waited:.0f} s for it",
+                        f"{error.what}; waited {now - began:.0f} s for it",
                         "What was stored is kept: see to Milvus, then start again to continue",
                     ) from error
-                self._tell(Notice(f"Waiting for Milvus, {waited:.0f} s: {error.what}"))
+                self._tell(Notice(f"Waiting for Milvus, {now - began:.0f} s: {error.what}"))
                 self._sleep()
                 try:
-                    return self._again(work)
+                    # The workspace brings an embedded server back, maybe on another port.
+                    milvus = self._ws.milvus()
+                    milvus.ping(_PING)
+                    seen = time.monotonic()
+                    self._milvus = milvus
+                    return work(milvus)
                 except AuthenticationFailed:
                     raise
                 except EngineUnreachable as again:
                     error = again
         finally:
             self._count(-1)
-
-    def _again(self, work: Callable[[Milvus], _T]) -> _T:
-        # The workspace brings an embedded server back, maybe on another port.
-        milvus = self._ws.milvus()
-        milvus.ping(_PING)
-        self._milvus = milvus
-        return work(milvus)
 
     def _sleep(self) -> None:
         until = time.monotonic() + _PAUSE
