@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import Any
 
 from tui.core.errors import AuthenticationFailed, EngineUnreachable, InvalidInput, KitescopeError
@@ -48,10 +49,11 @@ def probe(uri: str, database: str, timeout: float) -> str:
     from pymongo import errors
 
     where = mask_uri(uri)
+    deadline = time.monotonic() + timeout
     try:
         _refuse_early(uri, timeout)
         with (
-            pymongo.timeout(timeout),
+            pymongo.timeout(max(0.1, deadline - time.monotonic())),
             pymongo.MongoClient(with_timeouts(uri, timeout), appname="kitescope") as client,
         ):
             version = str(client.server_info()["version"])
@@ -81,13 +83,21 @@ def _refuse_early(uri: str, timeout: float) -> None:
         raise _closed(mask_uri(uri)) from None
     except socket.gaierror:
         raise _unknown_host(mask_uri(uri)) from None
+    except TimeoutError:
+        raise _silent(mask_uri(uri)) from None
     except OSError:
-        return  # slower than expected or another trouble: the driver tells more
+        return  # the driver tells more
 
 
 def _closed(where: str) -> EngineUnreachable:
     return EngineUnreachable(
         f"Nobody listens at {where}", "Start MongoDB there, or correct host and port of the database URI"
+    )
+
+
+def _silent(where: str) -> EngineUnreachable:
+    return EngineUnreachable(
+        f"{where} does not answer within the timeout", "Check that MongoDB runs there, or raise --timeout"
     )
 
 
@@ -129,9 +139,7 @@ def explain(error: Exception, where: str) -> KitescopeError:
             f"{where} closes the connection", "If this MongoDB wants TLS, add ?tls=true to the database URI"
         )
     if getattr(error, "timeout", False) or isinstance(error, errors.ServerSelectionTimeoutError):
-        return EngineUnreachable(
-            f"{where} does not answer within the timeout", "Check that MongoDB runs there, or raise --timeout"
-        )
+        return _silent(where)
     return EngineUnreachable(f"{where} cannot be used: {_first(text)}", "Check the database URI")
 
 
