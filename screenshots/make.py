@@ -72,10 +72,9 @@ async def main(folder: Path) -> None:
 
 def make_demo(settings: object) -> None:
     """The dataset of digits and its index, by a job as a user would start it."""
-    from tui.core.indexes import BuildSpec, Source
-
     from tui.core.datasets import Scope
     from tui.core.demo import make_demo as make_dataset
+    from tui.core.indexes import BuildSpec, Source
     from tui.core.models import BUILTIN
     from tui.core.workspace import Workspace
     from tui.jobs import supervisor

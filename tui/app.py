@@ -110,8 +110,6 @@ class Kitescope(App[None]):
     ) -> None:
         self.look = look or preferences.Preferences()
         self.last = last or preferences.Last()
-        # Starting in the mode, rather than switching to it, saves parsing every style twice.
-        self.DEFAULT_MODE = self._first_screen(search)  # type: ignore[misc]
         super().__init__()
         self.settings = settings
         self._open = open_workspace
@@ -128,8 +126,8 @@ class Kitescope(App[None]):
             state = apply(state, IndexChosen(*index))
         self.set_reactive(Kitescope.state, state)
 
-    def _first_screen(self, search: tuple[str, str] | None) -> str:
-        if search:
+    def _first_screen(self) -> str:
+        if self._first:
             return "search"
         return self.last.screen if self.last.screen in dict(SCREENS) else "datasets"
 
@@ -151,6 +149,8 @@ class Kitescope(App[None]):
     def on_mount(self) -> None:
         """Show a screen at once; engines and jobs follow."""
         self.set_keymap(self.look.keys)
+        # Not as DEFAULT_MODE: on the screen that an app starts in, notices stay when they expire.
+        self.switch_mode(self._first_screen())
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -245,6 +245,19 @@ class Kitescope(App[None]):
         self.notify(
             lines, title=title, severity=severity, markup=False, timeout=10 if severity == "error" else 5
         )
+
+    def notify(  # noqa: D102 - as Textual's
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+        # Textual 8.2 leaves an expired notice painted when the layout was asked for while it was removed.
+        self.set_timer((timeout or self.NOTIFICATION_TIMEOUT) + 0.25, lambda: self.screen.refresh())
 
     # Reading
 

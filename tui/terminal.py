@@ -20,7 +20,8 @@ def screen_guard(log: Path) -> Iterator[None]:
     kept = {number: os.dup(number) for number in (1, 2)}
     before = sys.__stdout__, sys.__stderr__
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    screen = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    # Descriptor 1, as ``kitescope 2>errors`` is a usual way to start a program and must not hide the screen.
+    screen = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     sys.__stdout__ = sys.__stderr__ = screen  # type: ignore[misc]
     try:
         for number in kept:
