@@ -69,4 +69,3 @@ def save_last(last: Last) -> None:
     """Remember for the next start; a disk that refuses costs the memory, not the exit."""
     with contextlib.suppress(InvalidInput):
         write_private(_last_file(), msgspec.json.encode(last).decode())
-

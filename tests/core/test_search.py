@@ -123,6 +123,9 @@ def test_by_a_file_of_vectors(
     (tmp_path / "q.npy").write_text("junk")
     with pytest.raises(InvalidInput, match="cannot be read"):
         search(workspace, Query(name, "k", vector=str(tmp_path / "q.npy")))
+    (tmp_path / "empty.npy").touch()
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        search(workspace, Query(name, "k", vector=str(tmp_path / "empty.npy")))
     with pytest.raises(InvalidInput, match="no file"):
         search(workspace, Query(name, "k", vector=str(tmp_path / "none.npy")))
 

@@ -173,7 +173,7 @@ def _read(path: Path) -> NDArray[np.float32]:
         array = np.load(path.expanduser(), allow_pickle=False)
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {path}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InvalidInput(f"{path} cannot be read as .npy: {error}", "Write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or not array.size:
         raise InvalidInput(f"{path} holds no vector", "Save an array of shape (dim,) or (n, dim)")
