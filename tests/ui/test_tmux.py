@@ -92,7 +92,7 @@ def dataset(
 ) -> str:
     folder = tmp_path / "digits"
     labels = write_digits(folder)
-    name = unique_name("aa-tmux")  # first in the list
+    name = unique_name("tmux")
     with Workspace(settings_for(mongod, milvus_lite)) as ws:
         fo = ws.fiftyone()
         made = fo.Dataset(name, persistent=True)
@@ -110,8 +110,12 @@ def test_choose_build_lose_the_terminal_come_back_search_quit(terminal: Terminal
     terminal.start()
     terminal.until(lambda screen: "● FiftyOne" in screen and "● Milvus" in screen)
     terminal.press("2")
-    terminal.until(lambda screen: dataset in screen)
-    terminal.press("g", "Enter")
+    terminal.until(lambda screen: "Samples" in screen)
+    terminal.press("/")
+    terminal.until(lambda screen: "every word must occur" in screen)
+    terminal.press(dataset, "Enter")
+    terminal.until(lambda screen: f"{COUNT}  image" in screen and "every word" not in screen)
+    terminal.press("Enter")
     terminal.until(lambda screen: f"▸ {dataset}" in screen)
     terminal.press("b")
     terminal.until(lambda screen: "f5 starts the build" in screen)
