@@ -64,6 +64,7 @@ class Bench:
                     break
                 if line.startswith("{"):
                     answer = json.loads(line)
+        print(f"  {action} {answer}", file=sys.stderr, flush=True)
         if kill_at is None and not answer:
             raise RuntimeError(f"{action} measured nothing, exit code {process.returncode}")
         return answer
@@ -211,7 +212,8 @@ def _stock_add(facts: dict[str, Any]) -> dict[str, Any]:
             while ws.milvus().index_progress(facts["collection"])[0] < len(ids):
                 time.sleep(0.5)
     indexed = time.perf_counter() - began
-    dataset.delete_brain_run("stock")
+    if not facts.get("keep"):
+        dataset.delete_brain_run("stock")
     return {"ready": ready, "indexed": indexed, "peak": peak}
 
 

@@ -146,6 +146,9 @@ class Filler:
                 milvus.create_index(
                     self.name, self.spec.metric, IndexSpec("FLAT") if cheap else self.spec.index
                 )
+            if milvus.is_lite:
+                # A flush that a killed writer set off would hide rows from us while it lasts.
+                milvus.flush(self.name)
             milvus.load(self.name, self._stopping)
 
         self.patience.call(make)

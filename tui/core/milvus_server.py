@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -13,6 +14,7 @@ from tui.core.index_types import MAX_DIM, MILVUS_METRIC, OUR_METRIC, IndexSpec, 
 from tui.core.progress import ShouldStop, never
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z")
+_LONGEST_FLUSH = 600.0
 _T = TypeVar("_T")
 
 
@@ -235,9 +237,20 @@ class Server:
             self._client.alter_collection_properties(name, dict(properties), timeout=self._timeout)
 
     def flush(self, name: str) -> None:
-        """Ask the server to seal what was written; it is searchable before that is done."""
-        with milvus_link.translated(self.address, name):
-            self._begin(lambda: self._client.flush(name, timeout=self._patience, _async=True))
+        """Ask the server to seal what was written; it is searchable before that is done.
+
+        Milvus Lite flushes before it answers, and hides what it flushes meanwhile: that is waited for.
+        """
+        deadline = time.monotonic() + _LONGEST_FLUSH
+        while True:
+            try:
+                with milvus_link.translated(self.address, name):
+                    self._client.flush(name, timeout=self._patience, _async=True)
+                return
+            except EngineUnreachable:
+                if not self.is_lite or time.monotonic() > deadline:
+                    raise
+            self.ping()
 
     def count(self, name: str, filter: str = "", *, strong: bool = True) -> int:
         """Answer how many rows there are; an id inserted twice counts twice.
