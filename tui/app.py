@@ -110,6 +110,8 @@ class Kitescope(App[None]):
     ) -> None:
         self.look = look or preferences.Preferences()
         self.last = last or preferences.Last()
+        # Starting in the mode, rather than switching to it, saves parsing every style twice.
+        self.DEFAULT_MODE = self._first_screen(search)  # type: ignore[misc]
         super().__init__()
         self.settings = settings
         self._open = open_workspace
@@ -126,8 +128,8 @@ class Kitescope(App[None]):
             state = apply(state, IndexChosen(*index))
         self.set_reactive(Kitescope.state, state)
 
-    def _first_screen(self) -> str:
-        if self._first:
+    def _first_screen(self, search: tuple[str, str] | None) -> str:
+        if search:
             return "search"
         return self.last.screen if self.last.screen in dict(SCREENS) else "datasets"
 
@@ -149,8 +151,6 @@ class Kitescope(App[None]):
     def on_mount(self) -> None:
         """Show a screen at once; engines and jobs follow."""
         self.set_keymap(self.look.keys)
-        # Not as DEFAULT_MODE: on the screen that an app starts in, notices stay when they expire.
-        self.switch_mode(self._first_screen())
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
