@@ -156,11 +156,11 @@ def _spec(facts: dict[str, Any]) -> Any:
 
 def _ours_build(facts: dict[str, Any]) -> dict[str, Any]:
     """Build from a file: seconds until all is written, until it is searchable and counted, until indexed."""
-    import tui.core.building
+    import tui.core.filling.building
     from tui.core import indexes
     from tui.core.progress import Progress
 
-    assert tui.core.building
+    assert tui.core.filling.building
     with _workspace(facts) as ws:
         ws.milvus()
         ws.database().command("ping")
@@ -218,10 +218,10 @@ def _stock_add(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ours_sync(facts: dict[str, Any]) -> dict[str, Any]:
-    import tui.core.syncing
+    import tui.core.filling.syncing
     from tui.core import indexes
 
-    assert tui.core.syncing
+    assert tui.core.filling.syncing
     with _workspace(facts) as ws:
         ws.milvus()
         ws.database().command("ping")
@@ -271,7 +271,7 @@ def _searched(
 
 
 def _ours_search(facts: dict[str, Any]) -> dict[str, Any]:
-    from tui.core.scopes import scope_ids
+    from tui.core.documents.scopes import scope_ids
 
     with _workspace(facts) as ws:
         milvus = ws.milvus()

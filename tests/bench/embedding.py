@@ -146,7 +146,7 @@ class _Ours:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as load_model does
         import torch
 
-        from tui.core.torch_models import from_fiftyone
+        from tui.core.vision.torch_models import from_fiftyone
 
         device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         self._models = {
@@ -159,14 +159,14 @@ class _Ours:
         return self._count(_items(folder)[:most], self._models[precision])
 
     def describe(self, folder: str, count: int | None = None) -> int:
-        from tui.core.descriptor import Descriptor
+        from tui.core.vision.descriptor import Descriptor
 
         items = _items(folder)
         wanted = [items[number % len(items)] for number in range(count or len(items))]
         return self._count(wanted, Descriptor())
 
     def decode(self, folder: str, hint: tuple[int, int] | None = None) -> int:
-        from tui.core.images import open_image
+        from tui.core.vision.images import open_image
 
         return len([open_image(item.filepath, hint) for item in _items(folder)])
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tests.core.making import all_ids
 from tui.core import indexes
+from tui.core.documents.scopes import Scope
 from tui.core.indexes import BuildResult, BuildSpec, Source
 from tui.core.progress import Event
 from tui.core.runs import get_run
-from tui.core.scopes import Scope
 from tui.core.workspace import Workspace
 
 DIM = 16

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui.core import runs
-from tui.core.index_types import IndexSpec, Metric
-from tui.core.scopes import scope_ids
-from tui.core.selection import Scope
+from tui.core.client.index_types import IndexSpec, Metric
+from tui.core.documents.scopes import scope_ids
+from tui.core.documents.selection import Scope
 from tui.core.workspace import Workspace
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tui.core.descriptor import Descriptor
+from tui.core.vision.descriptor import Descriptor
 
 
 @dataclass(frozen=True)

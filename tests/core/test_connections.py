@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tui.core import connections, profiles
+from tui.core.connecting.exporting import env_lines, write_brain_config
 from tui.core.connections import TYPED, edited, list_connections, unmask
+from tui.core.documents.import_guess import guess_type
 from tui.core.errors import InvalidInput
-from tui.core.exporting import env_lines, write_brain_config
-from tui.core.import_guess import guess_type
 from tui.core.settings import Settings, resolve
 
 URI = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI"

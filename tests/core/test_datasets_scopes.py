@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.making import all_ids, make_dataset, vectors
-from tui.core import datasets, rows
+from tui.core import datasets
 from tui.core.datasets import Scope
+from tui.core.documents import rows
+from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
-from tui.core.selection import select
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]

@@ -8,10 +8,10 @@ from PIL import Image
 
 from tests.core.pictures import PictureItem, photo
 from tui.core.demo import write_digits
-from tui.core.descriptor import BUILTIN, DIM, Descriptor
 from tui.core.embedding import embed
 from tui.core.errors import InvalidInput
 from tui.core.models import load_model
+from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor
 
 
 def test_neighbours_of_the_digits_carry_their_label(tmp_path: Path) -> None:

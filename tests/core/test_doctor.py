@@ -19,9 +19,10 @@ from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod, free_port
 from tests.engines.standalone import MilvusStandalone
 from tui import paths
-from tui.core import doctor, embedded, machine, profiles
+from tui.core import doctor, embedded, profiles
 from tui.core.doctor import Check, checks
 from tui.core.profiles import Profile
+from tui.core.services import machine
 from tui.core.settings import Settings, resolve
 
 NAMES = [

@@ -18,8 +18,9 @@ import pytest
 from tests.engines.programs import KITESCOPE, Program
 from tests.engines.servers import wait_until
 from tui import paths
-from tui.core import embedded, processes
+from tui.core import embedded
 from tui.core.errors import EngineUnreachable
+from tui.core.services import processes
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace
 

@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 
 from tests.core.pictures import Fatal, PictureItem, broken, healthy, photo, sixteen_bit
-from tui.core import embedding, preparation
-from tui.core.descriptor import DIM, Descriptor
+from tui.core import embedding
 from tui.core.embedding import embed, embed_image
 from tui.core.errors import KitescopeError
-from tui.core.images import UnreadableImage
+from tui.core.vision import preparation
+from tui.core.vision.descriptor import DIM, Descriptor
+from tui.core.vision.images import UnreadableImage
 
 
 class Means:
@@ -216,7 +217,7 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[PictureItem]:
 
 def _children() -> list[psutil.Process]:
     mine = psutil.Process().children()
-    return [one for one in mine if "tui.core.preparation" in " ".join(one.cmdline())]
+    return [one for one in mine if "tui.core.vision.preparation" in " ".join(one.cmdline())]
 
 
 def test_processes_give_what_threads_give(many: list[PictureItem]) -> None:
@@ -248,7 +249,7 @@ def test_a_worker_killed_from_outside_is_replaced(many: list[PictureItem]) -> No
 _ORPHANS = """
 import itertools, os, sys
 from tests.core.pictures import PictureItem
-from tui.core.descriptor import Descriptor
+from tui.core.vision.descriptor import Descriptor
 from tui.core.embedding import embed
 stream = embed((PictureItem(str(n), sys.argv[1]) for n in itertools.count()), Descriptor(), workers=2)
 next(stream)

@@ -26,10 +26,11 @@ from tests.core.indexing import (
 from tests.core.making import all_ids
 from tests.engines.servers import MilvusLite, MilvusServer, Mongod
 from tests.engines.standalone import MilvusStandalone
-from tui.core import indexes, milvus_link, runs
+from tui.core import indexes, runs
+from tui.core.client import link as milvus_link
+from tui.core.documents.scopes import Scope
 from tui.core.errors import EngineUnreachable, Interrupted, InvalidInput, KitescopeError
 from tui.core.progress import Event, Notice, Progress
-from tui.core.scopes import Scope
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]
@@ -263,7 +264,7 @@ def test_two_writers_meet_and_one_is_told_of_the_other(
 
 
 def indexes_lease(ws: Workspace, collection: str) -> Any:
-    from tui.core.leases import hold
+    from tui.core.filling.leases import hold
 
     return hold(ws, [f"collection {collection}"], "a test")
 
@@ -271,7 +272,7 @@ def indexes_lease(ws: Workspace, collection: str) -> Any:
 def test_the_wait_may_be_set_in_the_environment(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, unique_name: Name, tmp_path: Path
 ) -> None:
-    from tui.core.patience import milvus_wait
+    from tui.core.filling.patience import milvus_wait
 
     assert milvus_wait() == 120.0
     monkeypatch.setenv("KITESCOPE_MILVUS_WAIT", "7.5")

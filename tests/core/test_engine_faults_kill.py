@@ -17,7 +17,7 @@ from tests.core.indexing import assert_exact, collection_of, make_samples, rando
 from tests.core.making import all_ids
 from tests.engines.servers import MilvusServer, Mongod
 from tui.core import indexes, runs
-from tui.core.scopes import Scope
+from tui.core.documents.scopes import Scope
 from tui.core.workspace import Workspace
 
 _COUNT = 1_200
@@ -27,9 +27,10 @@ _KILLS = 10
 # pid and its events. The fork happens before any connection is made.
 NURSERY = """
 import json, os, sys
-import pymongo, tui.core.building, tui.core.milvus
-from tui.core import filling, indexes
-from tui.core.milvus_link import pymilvus
+import pymongo, tui.core.filling.building, tui.core.milvus
+from tui.core import indexes
+from tui.core.filling import fill as filling
+from tui.core.client.link import pymilvus
 from tui.core.progress import Progress
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace

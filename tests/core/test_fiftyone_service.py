@@ -20,8 +20,9 @@ import pytest
 
 from tests.engines.programs import KITESCOPE, STOCK, Program
 from tests.engines.servers import Mongod, wait_until
-from tui.core import fiftyone_service, processes, stock
+from tui.core.connecting import stock
 from tui.core.embedded import stop
+from tui.core.services import fiftyone_service, processes
 
 LIST = "ws.fiftyone().list_datasets()"
 MAKE = "ws.fiftyone().Dataset({!r}, persistent=True).name"

@@ -7,7 +7,7 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.core.ids import IdSet
+from tui.core.filling.ids import IdSet
 
 hexadecimal = st.binary(min_size=12, max_size=12).map(bytes.hex)
 # What almost looks like one of FiftyOne's ids, and must come back as it was.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.core.pictures import broken, healthy, photo, sixteen_bit
 from tui.core.errors import KitescopeError
-from tui.core.images import UnreadableImage, crop, open_image
+from tui.core.vision.images import UnreadableImage, crop, open_image
 
 HEALTHY = [
     "jpeg", "progressive", "grey", "cmyk", "rotated", "png", "palette", "alpha", "bilevel", "webp", "tiff",

@@ -26,11 +26,11 @@ from tests.core.indexing import (
 )
 from tests.core.making import all_ids
 from tui.core import indexes, runs
+from tui.core.client.index_types import IndexSpec
+from tui.core.documents.scopes import Scope
 from tui.core.errors import Interrupted, InvalidInput, KitescopeError, ReadOnly, UnknownName
-from tui.core.index_types import IndexSpec
 from tui.core.indexes import BuildSpec, Source
 from tui.core.progress import Event, Progress, Skipped
-from tui.core.scopes import Scope
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]
@@ -144,7 +144,7 @@ class _StopAfterUpload:
 def test_a_cancelled_build_keeps_what_is_done_and_goes_on_there(
     engine_workspace: Workspace, unique_name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.core.filling._FEW", 500)  # as a large build: the server's index comes last
+    monkeypatch.setattr("tui.core.filling.fill._FEW", 500)  # as a large build: the server's index comes last
     ws, name = engine_workspace, unique_name("cancel")
     make_samples(ws, name, 2_000)
     rows = random_vectors(2_000)

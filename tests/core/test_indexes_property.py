@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.core.indexing import assert_exact, build, collection_of, make_samples, random_vectors, stock_add
 from tui.core import indexes
+from tui.core.documents.scopes import Scope
 from tui.core.indexes import BuildSpec, Source
-from tui.core.scopes import Scope
 from tui.core.workspace import Workspace
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tests.core.making import all_ids, make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusServer, Mongod
 from tui.core import runs
+from tui.core.client.index_types import METRICS
 from tui.core.datasets import Scope
-from tui.core.index_types import METRICS
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 

@@ -16,9 +16,9 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
-from tui.core import leases
 from tui.core.errors import EngineUnreachable, KitescopeError
-from tui.core.leases import hold
+from tui.core.filling import leases
+from tui.core.filling.leases import hold
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace
 
@@ -115,7 +115,7 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(ws: Workspace, nam
 
 def test_a_killed_holder_is_succeeded_at_once(ws: Workspace, name: str, mongod: Mongod) -> None:
     code = (
-        "import sys\nfrom tui.core.leases import hold\nfrom tui.core.settings import resolve\n"
+        "import sys\nfrom tui.core.filling.leases import hold\nfrom tui.core.settings import resolve\n"
         "from tui.core.workspace import Workspace\n"
         "ws = Workspace(resolve(flags={'database_uri': sys.argv[1], 'uri': 'http://127.0.0.1:1'}, env={}))\n"
         "with hold(ws, [sys.argv[2]], 'child'):\n    print('held', flush=True)\n    sys.stdin.read()\n"

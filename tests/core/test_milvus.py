@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.engines.servers import MilvusServer
-from tui.core import milvus_upload
+from tui.core.client import upload as milvus_upload
+from tui.core.client.index_types import HIGHER_IS_CLOSER, METRICS, Metric, search_params
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
-from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric, search_params
 from tui.core.milvus import IndexSpec, Milvus, id_filter
 
 DIM = 16

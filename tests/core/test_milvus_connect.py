@@ -17,7 +17,7 @@ import pytest
 from tests.engines.servers import MilvusLite, free_port
 from tests.engines.standalone import MilvusStandalone
 from tests.engines.tls import Certificates
-from tui.core import milvus_link
+from tui.core.client import link as milvus_link
 from tui.core.errors import (
     AuthenticationFailed,
     EngineUnreachable,
@@ -210,7 +210,7 @@ def test_importing_pymilvus_reads_no_stray_env_file_and_says_nothing(tmp_path: P
         "import os, dotenv, dotenv.main\n"
         "found = dotenv.main.find_dotenv\n"
         "dotenv.main.find_dotenv = lambda *a, **k: os.environ['STRAY']\n"
-        "from tui.core.milvus_link import pymilvus\n"
+        "from tui.core.client.link import pymilvus\n"
         "from tui.core.milvus import Milvus\n"
         "pymilvus()\n"
         "assert 'FROM_STRAY_FILE' not in os.environ\n"

@@ -19,11 +19,11 @@ import torchvision
 
 from tests.core import user_models
 from tests.core.pictures import PictureItem, broken, healthy, photo
-from tui.core import catalog, downloads, torch_embedder, torch_models
 from tui.core.embedding import embed
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.models import BUILTIN, list_models, load_model, model_info
 from tui.core.progress import Progress
+from tui.core.vision import catalog, downloads, torch_embedder, torch_models
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace

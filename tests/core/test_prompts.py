@@ -16,10 +16,10 @@ from tests.engines.servers import MilvusLite, Mongod
 from tui.core import indexes
 from tui.core.demo import write_digits
 from tui.core.embedding import embed_image
-from tui.core.images import open_image
 from tui.core.indexes import BuildSpec, Scope, Source
 from tui.core.models import list_models, load_model, model_info
 from tui.core.runs import get_run
+from tui.core.vision.images import open_image
 from tui.core.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

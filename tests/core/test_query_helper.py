@@ -17,11 +17,11 @@ import pytest
 
 from tests.core import prompt_model
 from tui.core.demo import write_digits
+from tui.core.documents.run_list import RunInfo
 from tui.core.errors import Interrupted, KitescopeError
 from tui.core.models import BUILTIN
-from tui.core.query import Query, embed_here
-from tui.core.query_helper import QueryHelper
-from tui.core.run_list import RunInfo
+from tui.core.querying.query import Query, embed_here
+from tui.core.vision.query_helper import QueryHelper
 
 RUN = RunInfo("d", "k", "similarity", "milvus", model=BUILTIN)
 
@@ -114,9 +114,9 @@ def test_it_ends_when_it_is_closed_and_when_its_user_is_killed(digit: str, tmp_p
     assert not child.is_running()
     code = f"""
 import time
-from tui.core.query_helper import QueryHelper
-from tui.core.query import Query
-from tui.core.run_list import RunInfo
+from tui.core.vision.query_helper import QueryHelper
+from tui.core.querying.query import Query
+from tui.core.documents.run_list import RunInfo
 helper = QueryHelper()
 helper.embed(RunInfo("d", "k", "similarity", "milvus", model={BUILTIN!r}), Query("d", "k", image={digit!r}))
 print(helper.pid, flush=True)

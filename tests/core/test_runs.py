@@ -10,9 +10,11 @@ import pytest
 from tests.conftest import settings_for
 from tests.core.making import make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
-from tui.core import collections, datasets, leases, run_documents, runs
+from tui.core import collections, datasets, runs
 from tui.core.datasets import Scope
+from tui.core.documents import run_documents
 from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError, ReadOnly, UnknownName
+from tui.core.filling import leases
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]

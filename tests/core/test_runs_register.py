@@ -13,8 +13,9 @@ import pytest
 
 from tests.core.making import Made, make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
-from tui.core import run_documents, runs
+from tui.core import runs
 from tui.core.datasets import Scope
+from tui.core.documents import run_documents
 from tui.core.errors import InvalidInput
 from tui.core.workspace import Workspace
 

@@ -16,9 +16,9 @@ from tests.core.making import Made, all_ids, make_dataset, make_index, vectors
 from tests.engines.servers import Mongod
 from tests.engines.standalone import MilvusStandalone
 from tui.core import runs
+from tui.core.client.index_types import Metric
 from tui.core.datasets import Scope
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
-from tui.core.index_types import Metric
 from tui.core.search import Query, SearchResult, search
 from tui.core.workspace import Workspace
 

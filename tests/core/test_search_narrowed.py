@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.core.making import all_ids, make_index
-from tui.core import nearest
 from tui.core.datasets import Scope
+from tui.core.querying import nearest
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.engines.programs import Program
-from tui.core import profiles, stock
+from tui.core import profiles
+from tui.core.connecting import stock
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.profiles import Profile
 from tui.core.settings import MILVUS_PARAMETERS, Settings, resolve

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.core.pictures import broken, photo
 from tui import paths
-from tui.core.images import UnreadableImage
 from tui.core.thumbnails import prune, thumbnail
+from tui.core.vision.images import UnreadableImage
 
 
 def _kept() -> list[Path]:

@@ -16,8 +16,8 @@ import pytest
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, MilvusServer, Mongod, free_port
 from tests.engines.tls import Certificates
-from tui.core.database import with_timeouts
 from tui.core.errors import AuthenticationFailed, EngineUnreachable, InvalidInput, ReadOnly
+from tui.core.services.database import with_timeouts
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
+from tui.core.documents.selection import Scope
 from tui.core.indexes import BuildSpec, Source
-from tui.core.selection import Scope
 from tui.core.settings import Settings
 from tui.jobs.spec import JobSpec, job_spec
 from tui.jobs.store import JobStore

@@ -189,7 +189,7 @@ def test_a_job_cancelled_at_once_never_works(settings: Settings, spec_for: SpecF
 def test_what_fails_says_what_and_remedy_and_keeps_the_exit_code(
     settings: Settings, spec_for: SpecFor, store: JobStore
 ) -> None:
-    from tui.core.selection import Scope
+    from tui.core.documents.selection import Scope
 
     job = supervisor.start(spec_for(settings, scope=Scope("no-such-dataset")), settings)
     failed = supervisor.wait(job.id, timeout=60)

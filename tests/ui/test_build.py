@@ -15,8 +15,8 @@ from tests.core.making import make_dataset, make_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
+from tui.core.documents.selection import Scope
 from tui.core.indexes import BuildSpec, IndexSpec, Source
-from tui.core.selection import Scope
 from tui.core.workspace import Workspace
 from tui.jobs.spec import job_spec
 from tui.messages import Happened

@@ -16,9 +16,9 @@ from PIL import Image
 from tests.ui.conftest import screen_text, until
 from tests.ui.values import job as some_job
 from tui.app import Kitescope
+from tui.core.documents.selection import Scope
 from tui.core.indexes import BuildSpec
 from tui.core.progress import PHASES, Skipped
-from tui.core.selection import Scope
 from tui.core.workspace import Workspace
 from tui.jobs.info import JobInfo, PhaseProgress
 from tui.jobs.spec import job_spec

@@ -13,7 +13,7 @@ from tests.core.making import make_dataset, make_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
-from tui.core.selection import Scope
+from tui.core.documents.selection import Scope
 from tui.core.workspace import Workspace
 from tui.preferences import Last
 from tui.screens.run_dialogs import DeleteRuns

@@ -15,10 +15,10 @@ from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
 from tui.core.demo import write_digits
+from tui.core.documents.scopes import Item
+from tui.core.documents.selection import Scope
 from tui.core.embedding import embed
 from tui.core.models import BUILTIN, load_model
-from tui.core.scopes import Item
-from tui.core.selection import Scope
 from tui.core.workspace import Workspace
 from tui.messages import SearchRequested
 from tui.screens.asks import Ask, History, Step, parse

@@ -11,7 +11,7 @@ import click
 from tui.cli.session import Session, command, json_option
 
 if TYPE_CHECKING:
-    from tui.core.index_types import Metric
+    from tui.core.client.index_types import Metric
     from tui.core.indexes import BuildPlan, BuildSpec, Source
     from tui.core.settings import Settings
 

@@ -10,7 +10,7 @@ import click
 from tui.cli.session import Session, command, json_option, yes_option
 
 if TYPE_CHECKING:
-    from tui.core.connection_test import Step
+    from tui.core.connecting.connection_test import Step
 
 
 @click.group()
@@ -24,7 +24,7 @@ def connections() -> None:
 def list_(session: Session, as_json: bool) -> None:
     """List the saved profiles."""
     from tui.core import profiles
-    from tui.core.masking import mask_uri
+    from tui.core.connecting.masking import mask_uri
 
     default = profiles.default_name()
     rows = [
@@ -74,7 +74,7 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
 @command
 def test(session: Session, name: str | None, as_json: bool) -> None:
     """Try the connection to Milvus step by step (profile NAME, or as used now)."""
-    from tui.core.connection_test import run_test
+    from tui.core.connecting.connection_test import run_test
 
     session.profile = name or session.profile
 
@@ -168,7 +168,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
 @command
 def export(session: Session, name: str | None, form: str, output: Path | None, with_secrets: bool) -> None:
     """Write the connection as stock FiftyOne reads it: export lines, or brain_config.json."""
-    from tui.core.exporting import brain_config, env_lines
+    from tui.core.connecting.exporting import brain_config, env_lines
     from tui.core.files import read_text, write_private
 
     if with_secrets and output is None:

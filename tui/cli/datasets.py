@@ -8,7 +8,7 @@ import click
 
 from tui.cli.session import Session, command, json_option, yes_option
 
-# The words of tui.core.dataset_import, which would bring numpy and pymongo into "--help".
+# The words of tui.core.documents.dataset_import, which would bring numpy and pymongo into "--help".
 _TYPES = ("image-directory", "image-classification-directory-tree", "coco", "yolov5", "voc", "fiftyone")
 
 

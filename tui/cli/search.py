@@ -60,7 +60,7 @@ def search(
     if columns is not None and not preview:
         raise click.UsageError("--columns is about --preview, which is missing")
     conditions = tuple(_condition(pair) for pair in where)
-    from tui.core.query import Query
+    from tui.core.querying.query import Query
     from tui.core.search import search as find
 
     query = Query(

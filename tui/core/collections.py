@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.core import leases
+from tui.core.documents.run_documents import all_runs
+from tui.core.documents.schema import unknown
 from tui.core.errors import InvalidInput
-from tui.core.run_documents import all_runs
-from tui.core.schema import unknown
+from tui.core.filling import leases
 
 if TYPE_CHECKING:
     from tui.core.milvus import CollectionInfo

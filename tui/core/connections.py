@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from tui.core import profiles, stock
+from tui.core import profiles
+from tui.core.connecting import stock
+from tui.core.connecting.masking import MASK, SECRETS, mask_uri, without_password
 from tui.core.errors import KitescopeError
-from tui.core.masking import MASK, SECRETS, mask_uri, without_password
 from tui.core.settings import DATABASE, MILVUS_PARAMETERS, Settings, Value, resolve
 
 Kind = Literal["session", "embedded", "environment", "brain-config", "profile"]

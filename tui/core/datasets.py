@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tui.core import leases
-from tui.core.dataset_import import IMPORT_TYPES, import_dataset
-from tui.core.errors import KitescopeError
-from tui.core.mongo import guarded
-from tui.core.rows import decode_vector
-from tui.core.schema import LISTED, DatasetInfo, Field, Record, dataset_info, parse, read
-from tui.core.scope import Scope
-from tui.core.scopes import (
+from tui.core.documents.dataset_import import IMPORT_TYPES, import_dataset
+from tui.core.documents.mongo import guarded
+from tui.core.documents.rows import decode_vector
+from tui.core.documents.schema import LISTED, DatasetInfo, Field, Record, dataset_info, parse, read
+from tui.core.documents.scopes import (
     Item,
     SampleInfo,
     count,
@@ -25,9 +22,12 @@ from tui.core.scopes import (
     scope_ids,
     scope_view,
 )
+from tui.core.errors import KitescopeError
+from tui.core.filling import leases
+from tui.core.scope import Scope
 
 if TYPE_CHECKING:
-    from tui.core.run_documents import RunDocument
+    from tui.core.documents.run_documents import RunDocument
     from tui.core.workspace import Workspace
 
 __all__ = [
@@ -156,7 +156,7 @@ def delete_dataset(ws: Workspace, name: str, with_collections: bool = False) -> 
         EngineUnreachable: Milvus does not answer; the dataset and its runs are still there, and the
             message names the collections that are not.
     """
-    from tui.core import run_documents
+    from tui.core.documents import run_documents
 
     ws.require_writable(f"delete dataset {name!r}")
     record = read(ws, name)

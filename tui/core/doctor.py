@@ -12,10 +12,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tui.core import database, machine
+from tui.core.connecting.masking import has_password, mask_uri
 from tui.core.errors import KitescopeError
-from tui.core.machine import Check
-from tui.core.masking import has_password, mask_uri
+from tui.core.services import database, machine
+from tui.core.services.machine import Check
 from tui.core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ import psutil
 from filelock import FileLock, Timeout
 
 from tui import paths
-from tui.core import fiftyone_service, processes
 from tui.core.errors import EngineUnreachable, KitescopeError
 from tui.core.files import private_dir, write_private
+from tui.core.services import fiftyone_service, processes
 
 START_SECONDS = 60.0
 _STOP_SECONDS = 10.0

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tui.core.errors import KitescopeError
-from tui.core.images import Box, UnreadableImage
-from tui.core.preparation import Crew, Task, Unusable, prepare_task
 from tui.core.progress import ShouldStop, Skipped, never
+from tui.core.vision.images import Box, UnreadableImage
+from tui.core.vision.preparation import Crew, Task, Unusable, prepare_task
 
 if TYPE_CHECKING:
     import numpy as np

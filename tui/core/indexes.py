@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS, IndexSpec, Metric
 from tui.core.errors import InvalidInput
-from tui.core.index_types import CONSISTENCY_LEVELS, METRICS, IndexSpec, Metric
 from tui.core.progress import OnEvent, ShouldStop, Skipped, ignore, never
 from tui.core.scope import Scope
 
@@ -144,7 +144,7 @@ def plan(ws: Workspace, spec: BuildSpec) -> BuildPlan:
         UnknownName: there is no such dataset, field, view or model.
         EngineUnreachable: an engine does not answer.
     """
-    from tui.core import planning
+    from tui.core.filling import planning
 
     validate(spec)
     return planning.plan(ws, spec)
@@ -172,7 +172,7 @@ def build(
         EngineUnreachable: Milvus stayed away for longer than ``milvus_wait``.
         Interrupted: somebody asked to stop.
     """
-    from tui.core import building
+    from tui.core.filling import building
 
     validate(spec)
     return building.build(ws, spec, on_event, should_stop, milvus_wait)
@@ -195,7 +195,7 @@ def sync(
         InvalidInput: the run is no index in Milvus.
         KitescopeError, EngineUnreachable, Interrupted: as ``build``.
     """
-    from tui.core import syncing
+    from tui.core.filling import syncing
 
     if dry_run:
         return syncing.dry_run(ws, dataset, brain_key, on_event, should_stop, milvus_wait)
@@ -209,7 +209,7 @@ def check(ws: Workspace, dataset: str, brain_key: str, recall: int = 0) -> Check
         UnknownName: there is no such dataset or run.
         InvalidInput: the run is no index in Milvus.
     """
-    from tui.core import checking
+    from tui.core.filling import checking
 
     return checking.check(ws, dataset, brain_key, recall)
 
@@ -220,7 +220,7 @@ def validate(spec: BuildSpec) -> None:
     Raises:
         InvalidInput: the key, the source, the metric or the consistency level.
     """
-    from tui.core.run_documents import check_key
+    from tui.core.documents.run_documents import check_key
 
     check_key(spec.brain_key)
     source = spec.source

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tui.core import milvus_link, milvus_upload
-from tui.core.errors import InvalidInput
-from tui.core.index_types import (
+from tui.core.client import link as milvus_link
+from tui.core.client import upload as milvus_upload
+from tui.core.client.index_types import (
     HIGHER_IS_CLOSER,
     MAX_K,
     METRICS,
@@ -24,7 +24,8 @@ from tui.core.index_types import (
     Metric,
     search_params,
 )
-from tui.core.milvus_server import CollectionInfo, Server
+from tui.core.client.server import CollectionInfo, Server
+from tui.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from PIL import Image
 
-from tui.core import catalog
-from tui.core.descriptor import BUILTIN, DIM, Descriptor
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.progress import OnEvent, ignore
+from tui.core.vision import catalog
+from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +123,7 @@ def load_model(
     # Threads that spin while they wait starve each other on a busy machine: 2 images/s became 18. Torch reads
     # this when it is imported; who sets it has the last word.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from tui.core import torch_models  # torch takes seconds to import
+    from tui.core.vision import torch_models  # torch takes seconds to import
 
     return torch_models.load(name, info.source, device, precision, on_event)
 

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from tui import paths
+from tui.core.connecting.masking import SECRETS, has_password, without_password
+from tui.core.connecting.stock import MILVUS_PARAMETERS
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.files import private_dir, read_text, write_private
-from tui.core.masking import SECRETS, has_password, without_password
-from tui.core.stock import MILVUS_PARAMETERS
 
 EMBEDDED = "embedded"  # the name of the connection that needs no server; it cannot be saved over
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from tui.core import leases, run_documents
-from tui.core.errors import InvalidInput, KitescopeError
-from tui.core.run_documents import RunDocument, check_key, require
-from tui.core.run_list import (
+from tui.core.documents import run_documents
+from tui.core.documents.run_documents import RunDocument, check_key, require
+from tui.core.documents.run_list import (
     OURS,
     Health,
     RunInfo,
@@ -21,8 +20,10 @@ from tui.core.run_list import (
     runs_on,
     with_health,
 )
+from tui.core.documents.snippet import snippet
+from tui.core.errors import InvalidInput, KitescopeError
+from tui.core.filling import leases
 from tui.core.scope import Scope
-from tui.core.snippet import snippet
 
 if TYPE_CHECKING:
     from tui.core.indexes import Source
@@ -232,7 +233,7 @@ def _label_attribute(ws: Workspace, scope: Scope, name: str | None) -> str | Non
     """FiftyOne names a field of a patch by what follows the list of labels."""
     if name is None or scope.patches_field is None:
         return name
-    from tui.core.selection import select
+    from tui.core.documents.selection import select
 
     selection = select(ws, Scope(scope.dataset, scope.patches_field))
     prefixes = (selection.label_path + ".", scope.patches_field + ".")

@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from tui.core.client.index_types import HIGHER_IS_CLOSER, METRICS, Metric
+from tui.core.documents.run_list import RunInfo, require_run
+from tui.core.documents.schema import read
+from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
-from tui.core.index_types import HIGHER_IS_CLOSER, METRICS, Metric
-from tui.core.nearest import Near, Target, everywhere, farthest, nearest
-from tui.core.query import Embed, Query, check, query_vector
-from tui.core.run_list import RunInfo, require_run
-from tui.core.schema import read
+from tui.core.querying.nearest import Near, Target, everywhere, farthest, nearest
+from tui.core.querying.query import Embed, Query, check, query_vector
 from tui.core.scope import Scope
-from tui.core.selection import select
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tui.core.scopes import Box
+    from tui.core.documents.scopes import Box
     from tui.core.workspace import Workspace
 
 __all__ = ["Embed", "Hit", "Query", "SearchResult", "search"]

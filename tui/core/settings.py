@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
-from tui.core import profiles, stock
+from tui.core import profiles
+from tui.core.connecting import stock
+from tui.core.connecting.masking import SECRETS, mask
+from tui.core.connecting.stock import DEFAULTS, MILVUS_PARAMETERS
 from tui.core.errors import InvalidInput
-from tui.core.masking import SECRETS, mask
-from tui.core.stock import DEFAULTS, MILVUS_PARAMETERS
 
 __all__ = ["DEFAULTS", "MILVUS_PARAMETERS", "SECRETS", "Settings", "Value", "resolve"]
 

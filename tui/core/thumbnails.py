@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from tui import paths
-from tui.core.images import Box, UnreadableImage, crop, open_image
+from tui.core.vision.images import Box, UnreadableImage, crop, open_image
 
 LIMIT_BYTES = 256 * 1024 * 1024
 _KEEP = 0.8  # of the limit, when it was passed: so that pruning is rare

@@ -62,7 +62,7 @@ class Workspace:
             AuthenticationFailed: it refuses the credentials.
             InvalidInput: its URI cannot mean a server.
         """
-        from tui.core import fiftyone_link
+        from tui.core.services import fiftyone_link
 
         self._require_open()
         return fiftyone_link.connect(self.settings)
@@ -75,7 +75,7 @@ class Workspace:
         """
         self._require_open()
         if self.settings.embedded_database:
-            from tui.core import fiftyone_link
+            from tui.core.services import fiftyone_link
 
             return fiftyone_link.client_of_service(self.settings)[self.settings.database_name]
         with self._lock:
@@ -124,7 +124,7 @@ class Workspace:
     def _open_client(self) -> Any:
         import pymongo
 
-        from tui.core import database
+        from tui.core.services import database
 
         uri = str(self.settings.database_uri.value)
         database.probe(uri, self.settings.database_name, self.settings.timeout)

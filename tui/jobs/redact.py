@@ -6,7 +6,7 @@ import io
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
-from tui.core.masking import MASK, SECRETS
+from tui.core.connecting.masking import MASK, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

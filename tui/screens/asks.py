@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tui.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from tui.core.query import Query
-    from tui.core.scopes import Box
+    from tui.core.documents.scopes import Box
+    from tui.core.querying.query import Query
     from tui.core.search import Hit
 
 PAGE = 100
@@ -89,7 +89,7 @@ class Ask:
 
     def query(self, dataset: str, brain_key: str, offset: int = 0, k: int = PAGE) -> Query:
         """The question as core takes it."""
-        from tui.core.query import Query
+        from tui.core.querying.query import Query
 
         return Query(
             dataset,

@@ -252,8 +252,8 @@ class ConnectionScreen(BaseScreen):
 
     @core_call("testing the connection", exclusive=False)
     def _load_steps(self, serial: int, settings: Settings) -> Message | None:
-        from tui.core.connection_test import Step, run_test
-        from tui.core.database_test import try_database
+        from tui.core.connecting.connection_test import Step, run_test
+        from tui.core.services.database_test import try_database
 
         def tell(step: Step) -> None:
             name = _STEP_NAMES.get(step.name, step.name)
@@ -329,7 +329,7 @@ class ConnectionScreen(BaseScreen):
 
     @core_call("writing FiftyOne's brain config")
     def _write_brain_config(self, settings: Settings, with_secrets: bool, default: bool) -> Message | None:
-        from tui.core.exporting import write_brain_config
+        from tui.core.connecting.exporting import write_brain_config
 
         path, backup = write_brain_config(
             settings, with_secrets=with_secrets, default_backend="milvus" if default else None
@@ -345,7 +345,7 @@ class ConnectionScreen(BaseScreen):
 
     @core_call("writing export lines")
     def _load_lines(self, settings: Settings) -> Message | None:
-        from tui.core.exporting import env_lines
+        from tui.core.connecting.exporting import env_lines
 
         lines = env_lines(settings)
         secrets = sum(line.startswith("#") for line in lines.splitlines())

@@ -122,7 +122,7 @@ class ImportDataset(FormDialog):
 
     @core_call("looking into the folder")
     def _load_guess(self, folder: str) -> Message | None:
-        from tui.core.import_guess import guess_type
+        from tui.core.documents.import_guess import guess_type
 
         return Guessed(folder, guess_type(folder) if Path(folder).expanduser().is_dir() else None)
 

@@ -9,8 +9,8 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetDetail
-    from tui.core.run_list import RunInfo
-    from tui.core.scopes import SampleInfo
+    from tui.core.documents.run_list import RunInfo
+    from tui.core.documents.scopes import SampleInfo
     from tui.core.search import SearchResult
     from tui.screens.asks import Ask
 

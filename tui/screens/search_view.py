@@ -12,9 +12,9 @@ from tui.widgets.grid import Tile
 from tui.widgets.search_head import HeadFacts
 
 if TYPE_CHECKING:
+    from tui.core.documents.run_list import RunInfo
+    from tui.core.documents.scopes import SampleInfo
     from tui.core.errors import KitescopeError
-    from tui.core.run_list import RunInfo
-    from tui.core.scopes import SampleInfo
     from tui.core.search import Hit
     from tui.state import AppState
 

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from tui.core.errors import KitescopeError
-from tui.core.query_helper import QueryHelper
+from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.base import BaseScreen, core_call
@@ -27,9 +27,9 @@ from tui.widgets.grid import PictureGrid
 from tui.widgets.search_head import SearchHead
 
 if TYPE_CHECKING:
-    from tui.core.run_list import RunInfo
+    from tui.core.documents.run_list import RunInfo
+    from tui.core.documents.scopes import SampleInfo
     from tui.core.scope import Scope
-    from tui.core.scopes import SampleInfo
     from tui.core.search import Hit
 
 _BROWSE_PAGE = 200
@@ -115,7 +115,7 @@ class Searching(BaseScreen):
 
     @core_call(_OPENING)
     def _load_index(self, dataset: str, brain_key: str) -> Message | None:
-        from tui.core.run_list import require_run
+        from tui.core.documents.run_list import require_run
 
         return Opened(require_run(self.kitescope.workspace, dataset, brain_key))
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.core.index_types import CONSISTENCY_LEVELS, HNSW_DEFAULT, LITE_TYPES, METRICS
+from tui.core.client.index_types import CONSISTENCY_LEVELS, HNSW_DEFAULT, LITE_TYPES, METRICS
 from tui.widgets.form import ChoiceField, Heading, TextField
 
 if TYPE_CHECKING:

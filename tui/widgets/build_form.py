@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tui.core.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
+from tui.core.client.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
 from tui.core.indexes import BuildSpec, Source
 from tui.core.scope import Scope
 from tui.widgets.build_fields import index_fields, pairs, scope_fields, source_fields, words, work_fields

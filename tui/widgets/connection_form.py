@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from textual import on
 
+from tui.core.connecting.masking import MASK, SECRETS, mask_uri
 from tui.core.connections import TYPED, edited, unmask
 from tui.core.errors import KitescopeError
-from tui.core.masking import MASK, SECRETS, mask_uri
 from tui.core.settings import DATABASE, Settings, Value
 from tui.widgets.fields import Wrong
 from tui.widgets.form import ChoiceField, Field, Form, Heading, TextField

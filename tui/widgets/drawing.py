@@ -91,8 +91,8 @@ def draw(
     """
     if protocol == "none":
         return words(subject.label or Path(subject.path).name, size, look)
-    from tui.core.images import UnreadableImage
     from tui.core.thumbnails import thumbnail
+    from tui.core.vision.images import UnreadableImage
 
     enough = _SMALL if size[0] <= 40 else _LARGE
     try:

@@ -64,7 +64,7 @@ def profile_dialog(settings: Settings, name: str) -> FormDialog:
 
 def brain_config_dialog(settings: Settings) -> FormDialog:
     """Whether secrets are written, and whether milvus becomes the default backend."""
-    from tui.core.stock import brain_config_path
+    from tui.core.connecting.stock import brain_config_path
 
     path = brain_config_path(os.environ)
     about = f"Stock FiftyOne reads {path}. Its other settings stay, and {path.name}.bak keeps what it was."

@@ -1,0 +1,1 @@
+"""FiftyOne's own documents, read and written as FiftyOne does."""

@@ -1,0 +1,206 @@
+"""What brain runs there are and how they are: from FiftyOne's documents, and from Milvus when asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from tui.core.documents import run_documents
+from tui.core.documents.run_documents import RunDocument, all_runs, require
+from tui.core.errors import EngineUnreachable
+from tui.core.scope import Scope
+
+if TYPE_CHECKING:
+    from tui.core.documents.schema import Record
+    from tui.core.workspace import Workspace
+
+Health = Literal["ok", "incomplete", "stale", "duplicates", "no-collection", "unreachable"]
+
+# Where a run of ours keeps what FiftyOne has no word for; FiftyOne carries it along unread.
+OURS = "kitescope"
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One brain run.
+
+    Attributes:
+        type, method: such as ``similarity`` and ``milvus``; the rest is mostly for these.
+        vectors: in the collection. ``expected``: items in scope. Both None until asked for.
+        missing, stale: how many are lacking, or there without reason, judging by those two numbers.
+        health: None while unknown, and for runs that have none.
+        timestamp: when it was made, ISO 8601 in UTC.
+        finished: whether results were saved: a stock build that crashed left none.
+        scope: what it indexes. ``embeddings``: the file its vectors came from, if one.
+        dim: length of a vector, if known without asking Milvus.
+    """
+
+    dataset: str
+    brain_key: str
+    type: str | None
+    method: str | None
+    patches_field: str | None = None
+    model: str | None = None
+    supports_prompts: bool = False
+    metric: str | None = None
+    collection: str | None = None
+    vectors: int | None = None
+    expected: int | None = None
+    missing: int | None = None
+    stale: int | None = None
+    health: Health | None = None
+    timestamp: str | None = None
+    consistency_level: str | None = None
+    embeddings_field: str | None = None
+    finished: bool = True
+    scope: Scope = field(default_factory=lambda: Scope(""))
+    embeddings: str | None = None
+    dim: int | None = None
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is a similarity index in Milvus, which Kitescope can search."""
+        return self.type == "similarity" and self.method == "milvus"
+
+
+def list_runs(
+    ws: Workspace,
+    dataset: str | None = None,
+    *,
+    type: str | None = None,
+    patches_field: str | None = None,
+    supports_prompts: bool | None = None,
+) -> list[RunInfo]:
+    """The brain runs of one dataset or all, of every type, by dataset and key. Milvus is not asked.
+
+    Args:
+        type: such as ``similarity``, ``visualization``, ``uniqueness``.
+        patches_field: only runs on this field's patches.
+        supports_prompts: only runs that take text, or that do not.
+
+    Raises:
+        UnknownName: there is no such dataset.
+    """
+    found = [_info(document) for document in all_runs(ws, dataset)]
+    return [
+        run
+        for run in found
+        if (type is None or run.type == type)
+        and (patches_field is None or run.patches_field == patches_field)
+        and (supports_prompts is None or run.supports_prompts == supports_prompts)
+    ]
+
+
+def get_run(ws: Workspace, dataset: str, key: str) -> RunInfo | None:
+    """One run, or None when the dataset has no such key."""
+    document = run_documents.get(ws, dataset, key)
+    return _info(document) if document else None
+
+
+def require_run(ws: Workspace, dataset: str, key: str, record: Record | None = None) -> RunInfo:
+    """One run that has to be there; ``record`` is the dataset, when the caller has read it already.
+
+    Raises:
+        UnknownName: there is no such dataset or key; near keys are suggested.
+    """
+    return _info(require(ws, dataset, key, record))
+
+
+def runs_on(ws: Workspace, collection: str) -> list[RunInfo]:
+    """The runs that name a collection: clones of a dataset share theirs."""
+    return [_info(document) for document in all_runs(ws) if document.collection == collection]
+
+
+def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
+    """Fill in counts and a quick verdict from them; ``indexes.check`` gives the exact one.
+
+    The verdict compares how many vectors the collection has with how many items are in scope: fewer is
+    ``incomplete``, more is ``stale``. As many missing as stale look ``ok``, and duplicates look stale.
+    A run that is no index in Milvus comes back as it is. A collection that its owner released from a
+    server's memory is not loaded for this: its health stays unknown.
+    """
+    from tui.core.datasets import count
+
+    if not run.is_index:
+        return run
+    expected = count(ws, run.scope, run.embeddings_field)
+    try:
+        milvus = ws.milvus()
+        if run.collection is None or not milvus.exists(run.collection):
+            health: Health = "no-collection" if run.finished else "incomplete"
+            return replace(run, expected=expected, missing=expected, health=health)
+        about = milvus.describe(run.collection, counted=False)
+        if not about.index_type:
+            return replace(run, expected=expected, health="incomplete")
+        if not about.loaded and not milvus.is_lite:
+            return replace(run, expected=expected)
+        vectors = milvus.count(run.collection)
+    except EngineUnreachable:
+        return replace(run, expected=expected, health="unreachable")
+    missing, stale = max(expected - vectors, 0), max(vectors - expected, 0)
+    health = "incomplete" if missing or not run.finished else "stale" if stale else "ok"
+    return replace(run, vectors=vectors, expected=expected, missing=missing, stale=stale, health=health)
+
+
+def run_info(ws: Workspace, dataset: str, key: str) -> dict[str, Any]:
+    """Everything about a run, ready for JSON: FiftyOne's record, and what Milvus knows.
+
+    Raises:
+        UnknownName: there is no such dataset or key.
+    """
+    document = require(ws, dataset, key)
+    run = with_health(ws, _info(document))
+    described: dict[str, Any] = asdict(run) | {
+        "config": json.loads(json.dumps(dict(document.config), default=str)),
+        "fiftyone_version": document.version,
+        "collection_info": None,
+        "shared_with": [],
+    }
+    if run.collection is not None:
+        others = [
+            other
+            for other in runs_on(ws, run.collection)
+            if (other.dataset, other.brain_key) != (dataset, key)
+        ]
+        described["shared_with"] = [f"{other.dataset}/{other.brain_key}" for other in others]
+        if run.vectors is not None:
+            described["collection_info"] = asdict(ws.milvus().describe(run.collection))
+    return described
+
+
+def _info(document: RunDocument) -> RunInfo:
+    config = document.config
+    ours: Mapping[str, Any] = config.get(OURS) or {}
+    finished = document.results is not None
+    return RunInfo(
+        dataset=document.dataset,
+        brain_key=document.key,
+        type=config.get("type"),
+        method=config.get("method"),
+        patches_field=config.get("patches_field"),
+        model=config.get("model"),
+        supports_prompts=bool(config.get("supports_prompts")),
+        metric=config.get("metric"),
+        collection=document.collection,
+        health="incomplete" if document.is_milvus and not finished else None,
+        timestamp=document.timestamp.isoformat(timespec="seconds") + "Z" if document.timestamp else None,
+        consistency_level=config.get("consistency_level"),
+        embeddings_field=config.get("embeddings_field"),
+        finished=finished,
+        scope=_scope(document.dataset, config.get("patches_field"), ours.get("scope") or {}),
+        embeddings=ours.get("embeddings"),
+        dim=document.facts.get("dim"),
+    )
+
+
+def _scope(dataset: str, patches_field: str | None, narrowed: Mapping[str, Any]) -> Scope:
+    return Scope(
+        dataset,
+        patches_field,
+        view=narrowed.get("view"),
+        tags=tuple(narrowed.get("tags") or ()),
+        where=tuple((path, value) for path, value in narrowed.get("where") or ()),
+        limit=narrowed.get("limit"),
+    )

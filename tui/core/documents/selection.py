@@ -1,0 +1,267 @@
+"""From a scope (which images or patches of a dataset) to the Mongo pipeline that reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+
+from tui.core.documents.mongo import guarded
+from tui.core.documents.schema import Field, Record, read, unknown
+from tui.core.errors import InvalidInput
+from tui.core.scope import Scope
+
+if TYPE_CHECKING:
+    from tui.core.workspace import Workspace
+
+Stage = Mapping[str, Any]
+
+# Stages that decide about each sample alone: asking "which of these ids" may then come first.
+_EACH = frozenset({"$match", "$project", "$addFields", "$set", "$unset", "$sort", "$lookup"})
+_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A scope, compiled.
+
+    Attributes:
+        record: the dataset.
+        collection: the Mongo collection of its samples.
+        stages: select the samples, from that collection.
+        patches: the label field when the items are patches.
+        label_match: what each label of it must match, by database path.
+        each: whether ``stages`` judge each sample alone.
+    """
+
+    record: Record
+    collection: str
+    stages: tuple[Stage, ...]
+    patches: Field | None = None
+    label_match: Mapping[str, Any] | None = None
+    each: bool = True
+
+    @property
+    def label_path(self) -> str:
+        """Database path of one label, after ``rows()``."""
+        assert self.patches is not None
+        return self.patches.list_path or self.patches.db_path
+
+    @property
+    def id_path(self) -> str:
+        """Database path of an item's id, after ``rows()``."""
+        return f"{self.label_path}._id" if self.patches else "_id"
+
+    def rows(
+        self, ids: Sequence[ObjectId] | None = None, samples: Sequence[ObjectId] | None = None
+    ) -> list[Stage]:
+        """The pipeline that gives one document per item, in dataset order.
+
+        Args:
+            ids: only these items, and no order.
+            samples: for patches, the samples that hold ``ids``, when known: an index finds them then.
+        """
+        stages = list(self.stages)
+        wanted = None if ids is None else _wanted(self, ids, samples)
+        if wanted is not None:
+            stages.insert(0 if self.each else len(stages), {"$match": wanted})
+        if self.patches is None:
+            return stages
+        if self.patches.list_path:
+            stages.append({"$unwind": f"${self.label_path}"})
+        if self.label_match:
+            stages.append({"$match": self.label_match})
+        if ids is not None:
+            stages.append({"$match": {self.id_path: {"$in": list(ids)}}})
+        return stages
+
+
+def select(
+    ws: Workspace, scope: Scope, *, any_slice: bool = False, record: Record | None = None
+) -> Selection:
+    """Compile a scope.
+
+    Args:
+        any_slice: let a grouped dataset be the files of all its slices, each a sample of its own.
+        record: the dataset, when the caller has read it already.
+
+    Raises:
+        UnknownName: no such dataset, saved view or field.
+        InvalidInput: a value that its field cannot have, or a dataset that has to be prepared first.
+    """
+    record = record or read(ws, scope.dataset)
+    if record.media_type == "group" and scope.view is None and not any_slice:
+        raise InvalidInput(
+            f"Dataset {record.name!r} is grouped, so one sample is several files",
+            "Save a view of one slice with dataset.save_view(NAME, dataset.select_group_slices(SLICE)) "
+            "and give that view",
+        )
+    patches = _patches(record, scope.patches_field)
+    collection, stages = view_stages(ws, record, scope.view) if scope.view else (record.collection, ())
+    of_samples, of_labels = conditions(record, scope, patches)
+    stages = (*stages, *({"$match": match} for match in of_samples))
+    if scope.limit is not None:
+        if scope.limit < 1:
+            raise InvalidInput(f"The limit is {scope.limit}", "Give a limit of at least 1")
+        stages = (*stages, {"$limit": scope.limit})
+    each = all(next(iter(stage)) in _EACH for stage in stages)
+    return Selection(record, collection, stages, patches, of_labels or None, each)
+
+
+def conditions(
+    record: Record, scope: Scope, patches: Field | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What a scope's tags and ``where`` ask, as Mongo matches: of each sample, and of each label."""
+    of_samples: list[dict[str, Any]] = []
+    of_labels: dict[str, Any] = {}
+    if scope.tags:
+        of_samples.append({"tags": {"$in": list(scope.tags)}})
+    for path, text in scope.where:
+        field = _target(record, path)
+        value = _typed(field, text)
+        if patches is not None and (field.path + ".").startswith(patches.path + "."):
+            of_labels[field.db_path] = value
+        else:
+            of_samples.append({field.db_path: value})
+    return of_samples, of_labels
+
+
+_views: dict[tuple[Any, ...], tuple[str, tuple[Stage, ...]]] = {}
+_views_lock = Lock()
+
+
+def view_stages(ws: Workspace, record: Record, name: str) -> tuple[str, tuple[Stage, ...]]:
+    """The Mongo collection and pipeline of a saved view, remembered until the view or the dataset changes.
+
+    Raises:
+        UnknownName: the dataset has no such saved view.
+        InvalidInput: the view does not consist of the dataset's samples.
+    """
+    with guarded():
+        found = list(ws.database()["views"].find({"_id": {"$in": list(record.saved_views)}}))
+    by_name = {view["name"]: view for view in found}
+    if name not in by_name:
+        raise unknown("saved view", name, list(by_name), "Save one with dataset.save_view(NAME, view)")
+    key = (by_name[name]["_id"], by_name[name].get("last_modified_at"), record.last_modified)
+    with _views_lock:
+        if key in _views:
+            return _views[key]
+    made = _compile_view(ws, record, name)
+    with _views_lock:
+        if len(_views) > 50:
+            _views.clear()
+        _views[key] = made
+    return made
+
+
+def _compile_view(ws: Workspace, record: Record, name: str) -> tuple[str, tuple[Stage, ...]]:
+    fiftyone = ws.fiftyone()
+    dataset = fiftyone.load_dataset(record.name, reload=True)
+    view = dataset.load_saved_view(name)
+    if view._dataset is not view._root_dataset:
+        raise InvalidInput(
+            f"Saved view {name!r} consists of {_generated(view)}, not of samples",
+            "Give a saved view of samples; for patches give their label field beside it",
+        )
+    if view.media_type == "group":
+        raise InvalidInput(
+            f"Saved view {name!r} is grouped, so one sample is several files",
+            "Save a view of one slice with view.select_group_slices(SLICE)",
+        )
+    return view._dataset._sample_collection_name, tuple(view._pipeline())
+
+
+def _generated(view: Any) -> str:
+    return "patches" if view._is_patches else "clips" if view._is_clips else "frames"
+
+
+def _patches(record: Record, name: str | None) -> Field | None:
+    if name is None:
+        return None
+    allowed = {field.path: field for field in record.patches_fields()}
+    if name in allowed:
+        return allowed[name]
+    if record.field(name) is None:
+        raise unknown(
+            "patches field", name, list(allowed), f"Dataset {record.name!r} has no field with boxes"
+        )
+    raise InvalidInput(
+        f"Field {name!r} has no boxes to cut patches from",
+        "Fields with boxes: " + (", ".join(map(repr, allowed)) or "none"),
+    )
+
+
+def _target(record: Record, path: str) -> Field:
+    """The field that ``where`` compares: a label field stands for its label."""
+    field = record.field(path)
+    if field is not None and field.is_label:
+        field = record.field(f"{path}.label") or field
+    if field is None:
+        names = [f.path for f in record.walk()]
+        raise unknown("field", path, names)
+    if field.type == "EmbeddedDocumentField" or field.document:
+        inside = ", ".join(repr(child.path) for child in field.children[:8])
+        raise InvalidInput(f"Field {path!r} holds a whole document", f"Name a field in it: {inside}")
+    return field
+
+
+def _typed(field: Field, text: str) -> Any:
+    """The value as its field stores it.
+
+    Raises:
+        InvalidInput: the field cannot have that value.
+    """
+    kind = field.subfield if field.type == "ListField" and field.subfield else field.type
+    try:
+        if kind in ("IntField", "FrameNumberField"):
+            return int(text)
+        if kind == "FloatField":
+            return _finite(text)
+        if kind == "BooleanField":
+            return _boolean(text)
+        if kind == "ObjectIdField":
+            return ObjectId(text)
+        if kind in ("DateField", "DateTimeField"):
+            return _utc(text)
+    except Exception as error:
+        raise InvalidInput(
+            f"{text!r} is no value for {field.path!r}, which is a {kind.removesuffix('Field').lower()}",
+            f"Give a {kind.removesuffix('Field').lower()}",
+        ) from error
+    if kind in ("VectorField", "ArrayField", "DictField", "Field"):
+        raise InvalidInput(f"Field {field.path!r} is a {field.kind} and cannot be compared with a value")
+    return text
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return text.lower() in _TRUE
+
+
+def _utc(text: str) -> datetime:
+    """FiftyOne stores dates as naive UTC."""
+    value = datetime.fromisoformat(text)
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
+def _wanted(
+    selection: Selection, ids: Sequence[ObjectId], samples: Sequence[ObjectId] | None
+) -> dict[str, Any]:
+    if selection.patches is None:
+        return {"_id": {"$in": list(ids)}}
+    if samples is not None:
+        return {"_id": {"$in": list(samples)}}
+    return {selection.id_path: {"$in": list(ids)}}

@@ -1,0 +1,150 @@
+"""What a collection has and what it should have, found by streaming both sides: never by asking id by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tui.core.documents.scopes import scope_ids
+from tui.core.errors import KitescopeError
+from tui.core.filling.ids import IdSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tui.core.filling.patience import Patience
+    from tui.core.scope import Scope
+    from tui.core.workspace import Workspace
+
+_CHUNK = 16_384
+# A range of ids with a duplicate in it is written again as a whole when it is no larger than this.
+_LEAF = 1_024
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """One comparison of a collection with a scope.
+
+    Attributes:
+        present: the distinct ids in the collection.
+        rows: how many rows the server counts; more than there are ids where some are there twice.
+        expected: distinct ids in scope.
+        missing: how many of these are not in the collection.
+        stale: for each position in ``present``, whether no scope wants it.
+    """
+
+    present: IdSet
+    rows: int
+    expected: int
+    missing: int
+    stale: NDArray[np.bool_]
+
+    @property
+    def duplicates(self) -> int:
+        """How many rows there are too many."""
+        return self.rows - len(self.present)
+
+    @property
+    def stale_count(self) -> int:
+        """How many ids of the collection no scope wants."""
+        return int(self.stale.sum())
+
+
+def compare(
+    ws: Workspace, patience: Patience, collection: str | None, scope: Scope, sharers: Sequence[Scope] = ()
+) -> Coverage:
+    """Compare a collection with a scope, id by id, in 12 bytes an id.
+
+    Args:
+        collection: None where there is none yet.
+        sharers: scopes of other runs that use the collection: what they want is not stale.
+    """
+    present, rows = (IdSet.collect([]), 0) if collection is None else list_ids(patience, collection)
+    wanted = np.zeros(len(present), dtype=bool)
+    missing = IdSet.collect(_unknown(ws, patience, scope, present, wanted))
+    expected = int(wanted.sum()) + len(missing)
+    for other in sharers:
+        for _ in _unknown(ws, patience, other, present, wanted):
+            pass
+    return Coverage(present, rows, expected, len(missing), ~wanted)
+
+
+def _unknown(
+    ws: Workspace, patience: Patience, scope: Scope, present: IdSet, wanted: NDArray[np.bool_]
+) -> Iterator[list[str]]:
+    """Yield a scope's ids that are not present, and tick off those that are."""
+    for ids, _ in scope_ids(ws, scope):
+        patience.check()
+        positions = present.positions(ids)
+        wanted[positions[positions >= 0]] = True
+        yield [ids[at] for at in np.flatnonzero(positions < 0).tolist()]
+
+
+def list_ids(patience: Patience, collection: str) -> tuple[IdSet, int]:
+    """Answer the distinct ids of a collection and the number of its rows, both as of one moment.
+
+    Servers merge duplicates when they list ids and count them when they count rows, so the two differ by what
+    is there twice. That the listing left nothing out is proved by counting the rows of the listed ids.
+
+    Raises:
+        KitescopeError: somebody else writes to the collection all the while.
+    """
+    for _ in range(_ATTEMPTS):
+        present = IdSet.collect(_pages(patience, collection))
+        rows = patience.call(lambda milvus: milvus.count(collection))
+        if rows == len(present):
+            return present, rows
+        if rows > len(present) and sum(_rows_by_chunk(patience, collection, present)) == rows:
+            return present, rows
+    raise KitescopeError(
+        f"Collection {collection} changes while it is being read",
+        "Stop what else writes to it, then try again",
+    )
+
+
+def _pages(patience: Patience, collection: str) -> Iterator[list[str]]:
+    after: str | None = None
+    while True:
+        patience.check()
+        page = _page(patience, collection, after)
+        if not page:
+            return
+        after = max(page)
+        yield page
+
+
+def _page(patience: Patience, collection: str, after: str | None) -> list[str]:
+    return patience.call(lambda milvus: milvus.id_page(collection, after))
+
+
+def _rows_by_chunk(patience: Patience, collection: str, present: IdSet) -> Iterator[int]:
+    for chunk in present.pages(size=_CHUNK):
+        yield _rows_of(patience, collection, chunk)
+
+
+def _rows_of(patience: Patience, collection: str, ids: Sequence[str]) -> int:
+    from tui.core.milvus import id_filter
+
+    patience.check()
+    return patience.call(lambda milvus: milvus.count(collection, id_filter(ids)))
+
+
+def repeated(patience: Patience, collection: str, present: IdSet) -> Iterator[list[str]]:
+    """Yield groups of ids, small enough to be written again, that hold all duplicates of a collection."""
+    for chunk in present.pages(size=_CHUNK):
+        yield from _narrow(patience, collection, chunk)
+
+
+def _narrow(patience: Patience, collection: str, ids: list[str]) -> Iterator[list[str]]:
+    if _rows_of(patience, collection, ids) == len(ids):
+        return
+    if len(ids) <= _LEAF:
+        yield ids
+        return
+    half = len(ids) // 2
+    yield from _narrow(patience, collection, ids[:half])
+    yield from _narrow(patience, collection, ids[half:])

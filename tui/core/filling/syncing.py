@@ -1,0 +1,236 @@
+"""Keeping an index in step with its dataset, whoever made it: add, remove, repair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tui.core import datasets
+from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS, Metric
+from tui.core.documents.run_list import RunInfo, require_run, runs_on
+from tui.core.documents.schema import read
+from tui.core.embedding import Batch
+from tui.core.errors import InvalidInput
+from tui.core.filling.building import expected_items
+from tui.core.filling.coverage import Coverage, compare
+from tui.core.filling.fill import Filler, mark_ready, one_at_a_time
+from tui.core.filling.ids import IdBuffer, IdSet
+from tui.core.filling.leases import hold
+from tui.core.filling.patience import Patience
+from tui.core.filling.sources import Part, VectorSource, open_source
+from tui.core.filling.targets import READY, properties
+from tui.core.indexes import BuildSpec, Source, SyncResult
+from tui.core.progress import OnEvent, ShouldStop, Skipped
+
+if TYPE_CHECKING:
+    from tui.core.milvus import CollectionInfo
+    from tui.core.scope import Scope
+    from tui.core.workspace import Workspace
+
+
+def require_index(ws: Workspace, dataset: str, brain_key: str) -> RunInfo:
+    """Answer a run that is an index in Milvus and names its collection.
+
+    Raises:
+        UnknownName: there is no such dataset or run. InvalidInput: it is no such index.
+    """
+    run = require_run(ws, dataset, brain_key)
+    if not run.is_index:
+        raise InvalidInput(f"Run {brain_key!r} is no similarity index in Milvus", "Choose one that is")
+    if run.collection is None:
+        raise InvalidInput(
+            f"Run {brain_key!r} was never finished and names no collection",
+            "Build it again with --overwrite",
+        )
+    return run
+
+
+def sharers(ws: Workspace, run: RunInfo) -> list[Scope]:
+    """Answer the scopes of the other runs on a run's collection: clones of a dataset share theirs."""
+    return [
+        other.scope
+        for other in runs_on(ws, run.collection or "")
+        if (other.dataset, other.brain_key) != (run.dataset, run.brain_key)
+    ]
+
+
+def look(ws: Workspace, patience: Patience, run: RunInfo) -> tuple[CollectionInfo | None, Coverage]:
+    """Compare a run's collection with its scope, and change nothing but loading it."""
+    name = run.collection or ""
+    info = patience.call(lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None)
+    there = name if info is not None and info.index_type else None
+    coverage = compare(ws, patience, there, run.scope, sharers(ws, run))
+    return info, coverage
+
+
+def dry_run(
+    ws: Workspace,
+    dataset: str,
+    brain_key: str,
+    on_event: OnEvent,
+    should_stop: ShouldStop,
+    wait: float | None,
+) -> SyncResult:
+    """Say what a sync would do."""
+    run = require_index(ws, dataset, brain_key)
+    patience = Patience(ws, one_at_a_time(on_event), should_stop, wait)
+    info, coverage = look(ws, patience, run)
+    stale = coverage.stale_count
+    missing = expected_items(ws, spec_of(run, info), coverage)[1]
+    return SyncResult(missing, stale, len(coverage.present) - stale, (), coverage.duplicates)
+
+
+def sync(
+    ws: Workspace,
+    dataset: str,
+    brain_key: str,
+    on_event: OnEvent,
+    should_stop: ShouldStop,
+    wait: float | None,
+) -> SyncResult:
+    """Add, remove and repair; see ``indexes.sync``."""
+    ws.require_writable(f"sync {brain_key!r}")
+    run = require_index(ws, dataset, brain_key)
+    name = run.collection or ""
+    tell = one_at_a_time(on_event)
+    patience = Patience(ws, tell, should_stop, wait)
+    with hold(ws, [f"collection {name}"], f"syncing {dataset}/{brain_key}") as lease:
+        info = patience.call(
+            lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None
+        )
+        spec = spec_of(run, info)
+        about = properties(spec, str(read(ws, dataset).id))
+        # A collection of ours that a killed sync left half made has no index worth keeping.
+        unfinished = info is None or (
+            info.properties.get("kitescope.state") not in (None, READY) or not info.index_type
+        )
+        filler = Filler(
+            ws=ws,
+            spec=spec,
+            name=name,
+            info=info,
+            unfinished=unfinished,
+            properties=about,
+            patience=patience,
+            lease=lease,
+            tell=tell,
+            open_source=lambda: _source_of(ws, spec, run, tell, should_stop),
+            lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
+            sharers=sharers(ws, run),
+        )
+        outcome = filler.run()
+        if unfinished and filler.info is not None:
+            mark_ready(patience, name)
+    before = len(outcome.first.present) - outcome.removed
+    return SyncResult(
+        max(0, outcome.rows - before),
+        outcome.removed,
+        before,
+        filler.casualties.report(),
+        outcome.repaired,
+    )
+
+
+def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
+    """Answer the spec that would build a run again, from its record and what its collection says."""
+    begun: Mapping[str, object] = {}
+    if info is not None and (text := info.properties.get("kitescope.source")):
+        begun = json.loads(text)
+    ids = begun.get("ids")
+    metric: Metric = next((one for one in METRICS if one == run.metric), "cosine")
+    level = run.consistency_level
+    return BuildSpec(
+        scope=run.scope,
+        brain_key=run.brain_key,
+        source=Source(
+            model=run.model,
+            embeddings_field=run.embeddings_field,
+            embeddings=run.embeddings,
+            ids=str(ids["path"]) if isinstance(ids, dict) else None,
+        ),
+        collection=run.collection,
+        metric=metric,
+        consistency_level=level if level in CONSISTENCY_LEVELS else "Session",
+        precision=str(begun.get("precision", "auto")),
+    )
+
+
+def _source_of(
+    ws: Workspace, spec: BuildSpec, run: RunInfo, tell: OnEvent, should_stop: ShouldStop
+) -> VectorSource:
+    """Open what makes the missing vectors of a run, or something that says why nothing can."""
+    source = spec.source
+    if source.embeddings_field is not None and source.model is not None:
+        field = open_source(ws, replace(spec, source=replace(source, model=None)), tell, should_stop)
+        only_model = replace(spec, source=Source(model=source.model))
+        return _FieldThenModel(ws, spec.scope, field, lambda: open_source(ws, only_model, tell, should_stop))
+    if source.embeddings is not None and source.ids is None:
+        return _Nothing("the index was made from a file in dataset order: build it again with a new one")
+    if source.model is source.embeddings_field is source.embeddings is None:
+        return _Nothing("the run does not say what made its vectors: build it again")
+    return open_source(ws, spec, tell, should_stop)
+
+
+class _Nothing:
+    """Stands for vectors that cannot be made again."""
+
+    dim: int | None = None
+    supports_prompts = False
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        for part in parts:
+            skipped = tuple(Skipped(one, "", self._reason) for one in part.ids)
+            yield Batch((), (), np.empty((0, 0), dtype=np.float32), skipped)
+
+    def leftovers(self) -> Sequence[Skipped]:
+        return ()
+
+    def close(self) -> None:
+        return
+
+
+class _FieldThenModel:
+    """Stock FiftyOne's way with a field and a model: the field's vectors, and the model's for the rest."""
+
+    dim: int | None = None
+    supports_prompts = False
+
+    def __init__(
+        self, ws: Workspace, scope: Scope, field: VectorSource, open_model: Callable[[], VectorSource]
+    ) -> None:
+        self._ws, self._scope, self._field, self._open = ws, scope, field, open_model
+        self._model: VectorSource | None = None
+
+    def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        rest = IdBuffer()
+        for batch in self._field.batches(parts):
+            rest.add([one.id for one in batch.skipped])
+            yield Batch(batch.ids, batch.sample_ids, batch.vectors, ())
+        left = rest.freeze()
+        if len(left):
+            self._model = self._open()
+            yield from self._model.batches(self._parts(left))
+
+    def _parts(self, wanted: IdSet) -> Iterator[Part]:
+        start = 0
+        for ids, sample_ids in datasets.scope_ids(self._ws, self._scope):
+            places = np.flatnonzero(wanted.contains(ids))
+            if len(places):
+                at = places.tolist()
+                yield Part([ids[one] for one in at], [sample_ids[one] for one in at], places + start)
+            start += len(ids)
+
+    def leftovers(self) -> Sequence[Skipped]:
+        return ()
+
+    def close(self) -> None:
+        self._field.close()
+        if self._model is not None:
+            self._model.close()

@@ -1,0 +1,204 @@
+"""From what the user asks (ids, a text, a picture, a file of numbers) to the vector to search with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bson import ObjectId
+
+from tui.core.client.index_types import MAX_K
+from tui.core.documents.mongo import guarded
+from tui.core.documents.schema import read
+from tui.core.errors import InvalidInput, KitescopeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tui.core.documents.run_list import RunInfo
+    from tui.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search for, in which index, and what counts.
+
+    Attributes:
+        ids: items of the index (for patches, label ids); several are averaged.
+        not_ids: items to move away from.
+        text, image, vector: a prompt, a picture's path, or the path of a ``.npy`` of shape (dim,) or
+            (n, dim), whose rows are averaged.
+        k, offset: how many hits from which on; together at most 16,384.
+        least: the least similar ones instead.
+        view, tags, where: what counts, as in ``Scope``.
+    """
+
+    dataset: str
+    brain_key: str
+    ids: tuple[str, ...] = ()
+    not_ids: tuple[str, ...] = ()
+    text: str | None = None
+    image: str | None = None
+    vector: str | None = None
+    k: int = 25
+    offset: int = 0
+    least: bool = False
+    view: str | None = None
+    tags: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+
+
+# Turns a query's text or picture into a vector with the run's model: (run, query) -> (dim,).
+Embed = Callable[["RunInfo", Query], "NDArray[np.float32]"]
+
+
+def check(query: Query) -> None:
+    """Refuse a query that cannot mean anything.
+
+    Raises:
+        InvalidInput: nothing or several things to search for, or a page beyond Milvus' limit.
+    """
+    given = [bool(query.ids), query.text is not None, query.image is not None, query.vector is not None]
+    if sum(given) > 1:
+        raise InvalidInput("Ids, a text, a picture and a vector cannot be mixed", "Give one of them")
+    if not any(given) and not query.not_ids:
+        raise InvalidInput("There is nothing to search for", "Give ids, a text, a picture or a vector")
+    if query.k < 1 or query.offset < 0:
+        raise InvalidInput("A page needs at least one hit and cannot begin before the first")
+    if query.offset + query.k > MAX_K:
+        raise InvalidInput(
+            f"Milvus finds {MAX_K:,} neighbours at most, not {query.offset + query.k:,}",
+            "Ask for fewer, or narrow the search to a view",
+        )
+
+
+def query_vector(
+    ws: Workspace, run: RunInfo, query: Query, embed: Embed | None = None
+) -> NDArray[np.float32]:
+    """The vector to search with, of shape (dim,).
+
+    With cosine, vectors are brought to length one before they are averaged. Negatives push as far as the
+    positives are from them: ``2 * mean(positives) - mean(negatives)``; with inner product and cosine this
+    is "towards the ones, half as much away from the others".
+
+    Raises:
+        KitescopeError: an id that is not in the index, by name; or a picture that cannot be read.
+        InvalidInput: a text for a model that takes none, a file that holds no such vector.
+    """
+    towards = _positives(ws, run, query, embed or embed_here)
+    away = _of_ids(ws, run, query.not_ids) if query.not_ids else None
+    if towards is None and run.metric == "euclidean":
+        raise InvalidInput("Distance from examples needs something to be near to", "Give an id as well")
+    positive = _mean(run, towards) if towards is not None else None
+    negative = _mean(run, away) if away is not None else None
+    if positive is None:
+        assert negative is not None
+        return -negative
+    return positive if negative is None else 2 * positive - negative
+
+
+def embed_here(run: RunInfo, query: Query) -> NDArray[np.float32]:
+    """Embed a query's text or picture in this process, with the run's model, which stays loaded."""
+    from tui.core import embedding
+
+    assert run.model is not None
+    model = _model(run.model)
+    if query.text is not None:
+        return np.asarray(model.embed_text(query.text), np.float32).reshape(-1)
+    assert query.image is not None
+    return embedding.embed_image(query.image, model)
+
+
+@lru_cache(maxsize=1)
+def _model(name: str) -> Any:
+    from tui.core import models
+
+    return models.load_model(name)
+
+
+def _positives(ws: Workspace, run: RunInfo, query: Query, embed: Embed) -> NDArray[np.float32] | None:
+    """The examples to be near to, (n, dim)."""
+    if query.ids:
+        return _of_ids(ws, run, query.ids)
+    if query.vector is not None:
+        return _fitting(ws, run, _read(Path(query.vector)), f"{query.vector} holds")
+    if query.text is None and query.image is None:
+        return None
+    if run.model is None:
+        raise InvalidInput(
+            f"Index {run.brain_key!r} was made from vectors and names no model to embed a query with",
+            "Search by id or by vector",
+        )
+    if query.text is not None and not run.supports_prompts:
+        raise InvalidInput(
+            f"The model of index {run.brain_key!r}, {run.model!r}, takes no text",
+            "Build an index with a model that does; see kitescope models list",
+        )
+    return _fitting(ws, run, embed(run, query).reshape(1, -1), f"Model {run.model!r} makes")
+
+
+def _of_ids(ws: Workspace, run: RunInfo, ids: Sequence[str]) -> NDArray[np.float32]:
+    assert run.collection is not None
+    unique = list(dict.fromkeys(ids))
+    milvus = ws.milvus()
+    found, vectors = milvus.vectors(run.collection, unique, strong=False)
+    if len(found) < len(unique):
+        found, vectors = milvus.vectors(run.collection, unique)
+    missing = [id for id in unique if id not in set(found)]
+    if missing:
+        raise _not_in_index(ws, run, missing)
+    return vectors
+
+
+def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> KitescopeError:
+    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
+    what = f"Not in index {run.brain_key!r}: {shown}"
+    valid = [ObjectId(id) for id in missing if ObjectId.is_valid(id)]
+    with guarded():
+        collection = ws.database()[read(ws, run.dataset).collection]
+        is_sample = collection.count_documents({"_id": {"$in": valid}}, limit=1) > 0
+    if not is_sample:
+        return KitescopeError(what, f"Give ids of dataset {run.dataset!r}")
+    if run.patches_field:
+        return KitescopeError(what, f"It is an index of patches: give ids of labels in {run.patches_field!r}")
+    return KitescopeError(what, f"Add what is missing with kitescope sync {run.dataset} {run.brain_key}")
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    try:
+        array = np.load(path.expanduser(), allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {path}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInput(f"{path} cannot be read as .npy: {error}", "Write it with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or not array.size:
+        raise InvalidInput(f"{path} holds no vector", "Save an array of shape (dim,) or (n, dim)")
+    try:
+        vectors = np.atleast_2d(array).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{path} holds {array.dtype}, not numbers") from error
+    if not np.isfinite(vectors).all():
+        raise InvalidInput(f"{path} holds NaN or infinite numbers")
+    return vectors
+
+
+def _fitting(ws: Workspace, run: RunInfo, vectors: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    assert run.collection is not None
+    dim = ws.milvus().describe(run.collection, counted=False).dim
+    if vectors.shape[1] != dim:
+        raise InvalidInput(
+            f"{what} vectors of {vectors.shape[1]} numbers, but index {run.brain_key!r} has {dim}",
+            "Use the model that made the index",
+        )
+    return vectors
+
+
+def _mean(run: RunInfo, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    if run.metric == "cosine":
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+    return np.asarray(vectors.mean(axis=0), np.float32)

@@ -1,0 +1,1 @@
+"""From a file to a vector: decoding, models, and running them at the machine's speed."""

@@ -1,0 +1,268 @@
+"""Loading torch models: FiftyOne's zoo, torchvision with its own or the user's weights, the user's code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.progress import OnEvent
+from tui.core.vision import catalog, downloads
+from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, optimised, split, to_rows
+from tui.core.vision.user_code import resolve
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from tui.core.models import Embedder, Source
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def load(name: str, source: Source, device: str, precision: str, on_event: OnEvent) -> Embedder:
+    """Load one model; see `tui.core.models.load_model`."""
+    place, notice = choose_device(device)
+    try:
+        if source == "fiftyone-zoo":
+            embedder = from_fiftyone(name, _zoo_model(name, place, on_event), place, precision)
+        elif source == "torchvision":
+            embedder = _torchvision(name, place, precision, on_event)
+        else:
+            embedder = _users(name, place, precision)
+    except KitescopeError:
+        raise
+    except Exception as error:  # a model's own code raises anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise KitescopeError(
+            f"The model {name} cannot be loaded: {reason}", "Check the name, its files and its requirements"
+        ) from error
+    embedder.notice = notice
+    return embedder
+
+
+def choose_device(name: str) -> tuple[Any, str]:
+    """The torch device of that name, and a sentence for the user when a GPU here stays unused.
+
+    Raises:
+        InvalidInput: there is no such device, or torch cannot use it.
+    """
+    usable = torch.cuda.is_available()
+    if name == "auto":
+        if usable or not _gpu_is_here():
+            return torch.device("cuda:0" if usable else "cpu"), ""
+        why = (
+            "this torch is built without CUDA" if torch.version.cuda is None else "its driver does not answer"
+        )
+        return torch.device(
+            "cpu"
+        ), f"An NVIDIA GPU is here, but torch cannot use it ({why}): running on the CPU"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidInput(f"There is no device {name!r}", "Use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not usable:
+        raise InvalidInput("torch cannot use a GPU here", "Use --device cpu, or install a torch with CUDA")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(f"There is no {name}", f"There are {torch.cuda.device_count()} GPUs, from cuda:0")
+    return device, ""
+
+
+def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEmbedder:
+    """Wrap a ``fiftyone.core.models.Model`` that gives embeddings.
+
+    Raises:
+        InvalidInput: it gives none, or is not for images.
+    """
+    import fiftyone.utils.torch as fout
+
+    if not model.has_embeddings or model.media_type != "image":
+        raise InvalidInput(f"The model {name} gives no embeddings of images", "See kitescope models list")
+    prompt = (lambda text: model.embed_prompts([text])) if model.can_embed_prompts else None
+    layer = getattr(getattr(model, "config", None), "embeddings_layer", None)
+    plain = (
+        isinstance(model, fout.TorchImageModel)
+        and type(model)._predict_all is fout.TorchImageModel._predict_all
+        and type(model)._forward_pass is fout.TorchImageModel._forward_pass
+        and type(model).embed_all is fout.TorchEmbeddingsMixin.embed_all
+        and layer is not None
+        and not model.config.as_feature_extractor
+        and not model.config.raw_inputs
+        and not model.using_half_precision
+    )
+    if plain:
+        module = optimised(model._model, device)
+        saved = fout.SaveLayerTensor(module, layer)
+
+        def forward(images: Any) -> Any:
+            module(images)
+            return saved.tensor
+
+        return TorchEmbedder(name, forward, split(model.transforms), device, precision, prompt)
+    return _StockEmbedder(name, model, device, precision, prompt)
+
+
+class _StockEmbedder(TorchEmbedder):
+    """Any other FiftyOne model, driven exactly as stock FiftyOne drives it."""
+
+    def __init__(
+        self, name: str, model: Any, device: Any, precision: str, prompt: Callable[[str], Any] | None
+    ) -> None:
+        import fiftyone.core.models as fom
+
+        self._model = model
+        self._loads = isinstance(model, fom.TorchModelMixin)
+        if self._loads:
+            model.preprocess = False
+        super().__init__(name, _unused, Inputs(), device, precision, prompt)
+
+    def prepare(self, image: Image.Image) -> Any:
+        """What the model's own transforms make of it; an array when it has none or is not torch's."""
+        if not self._loads:
+            return np.array(image)
+        return image if self._model.transforms is None else self._model.transforms(image)
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Embed prepared inputs: float32 of shape ``(n, dim)``."""
+        with self._model, torch.inference_mode(), self._autocast():
+            if not self._loads:
+                return to_rows(self._model.embed_all(list(batch)))
+            if self._model.ragged_batches:
+                return np.concatenate([to_rows(self._model.embed_all([value])) for value in batch])
+            collate = self._model.collate_fn if self._model.has_collate_fn else _default_collate
+            return to_rows(self._model.embed_all(collate(list(batch))))
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self._model = None
+        super().close()
+
+
+def _zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
+    entry = catalog.zoo()[name]
+    if missing := entry.missing_packages():
+        needs = " ".join(missing)
+        raise KitescopeError(f"The model {name} needs Python packages: {needs}", f"pip install {needs}")
+    folder = catalog.zoo_dir()
+    if entry.filename and entry.url:
+        downloads.fetch(entry.url, folder / entry.filename, on_event)
+    if entry.tokenizer:
+        downloads.fetch(entry.tokenizer[0], folder / entry.tokenizer[1], on_event)
+    if entry.weights:
+        import torchvision
+
+        # FiftyOne fetches the file above, but lets torchvision load its own copy from torch's cache.
+        url = torchvision.models.get_weight(entry.weights).url
+        downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
+    elif entry.hub and not entry.downloaded:
+        downloads.require_host("https://github.com" if ":" in entry.hub else "https://huggingface.co")
+    import fiftyone.zoo as foz
+
+    return foz.load_zoo_model(name, cache=False, device=str(device))
+
+
+def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> TorchEmbedder:
+    from torchvision import models
+
+    architecture, _, checkpoint = name.partition(":")[2].partition("@")
+    known = models.list_models(module=models)
+    if architecture not in known:
+        import difflib
+
+        near = [f"torchvision:{one}" for one in difflib.get_close_matches(architecture, known, 3)]
+        hint = f"Did you mean {' or '.join(near)}" if near else "See kitescope models list"
+        raise UnknownName(f"torchvision has no model {architecture!r}", hint)
+    weights = models.get_model_weights(architecture).DEFAULT
+    if checkpoint:
+        module = models.get_model(architecture, weights=None)
+        _cut_head(module)
+        _load_checkpoint(module, Path(checkpoint).expanduser())
+    else:
+        target = catalog.torch_checkpoints() / weights.url.rsplit("/", 1)[1]
+        downloads.fetch(weights.url, target, on_event)
+        module = models.get_model(architecture, weights=weights)
+        _cut_head(module)
+    preset = weights.transforms()
+    # Twice what the model looks at: the vectors stay within 0.001 of full decoding (see the tests).
+    enough = 2 * max(*preset.resize_size, *preset.crop_size)
+    return TorchEmbedder(
+        name,
+        optimised(module, device),
+        split(preset),
+        device,
+        precision,
+        input_size=(enough, enough),
+    )
+
+
+def _cut_head(module: Any) -> None:
+    """Replace the classifier's last layer, so that the module returns what goes into it."""
+    if type(module).__name__ == "SqueezeNet":
+        module.classifier = torch.nn.AdaptiveAvgPool2d(1)
+        return
+    head = [path for path, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
+    parent, _, last = head.rpartition(".")
+    setattr(module.get_submodule(parent), last, torch.nn.Identity())
+
+
+def _load_checkpoint(module: Any, path: Path) -> None:
+    if not path.is_file():
+        raise InvalidInput(f"There is no checkpoint {path}", "Give the path of a .pth file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each have their own
+        raise InvalidInput(
+            f"{path} is not a checkpoint of weights", "Save it with torch.save(model.state_dict())"
+        ) from error
+    for key in ("state_dict", "model"):
+        state = state.get(key, state) if isinstance(state, dict) else {}
+    state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    try:
+        missing = module.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{path} has weights of other shapes", "Name the architecture it was made with"
+        ) from error
+    if missing:
+        raise InvalidInput(
+            f"{path} lacks {len(missing)} of the model's weights, such as {missing[0]}",
+            "Name the architecture it was made with",
+        )
+
+
+def _users(name: str, device: Any, precision: str) -> TorchEmbedder:
+    import fiftyone.core.models as fom
+
+    made = resolve(name)()
+    if isinstance(made, fom.Model):
+        return from_fiftyone(name, made, getattr(made, "device", None) or device, precision)
+    if not isinstance(made, torch.nn.Module):
+        raise InvalidInput(
+            f"{name} returned a {type(made).__name__}",
+            "Return a fiftyone.core.models.Model or a torch.nn.Module",
+        )
+    transforms = getattr(made, "transforms", None) or getattr(made, "preprocess", None)
+    return TorchEmbedder(name, optimised(made, device), _users_inputs(transforms), device, precision)
+
+
+def _users_inputs(transforms: Any) -> Inputs:
+    if callable(transforms):
+        return split(transforms)
+    from torchvision.transforms import CenterCrop, Resize
+
+    return Inputs((Resize(256), CenterCrop(224)), *_IMAGENET)
+
+
+def _gpu_is_here() -> bool:
+    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
+
+
+def _default_collate(batch: list[Any]) -> Any:
+    return torch.utils.data.dataloader.default_collate(batch)
+
+
+def _unused(_images: Any) -> Any:
+    raise RuntimeError("a stock model embeds by itself")
