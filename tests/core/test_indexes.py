@@ -145,9 +145,10 @@ def test_a_cancelled_build_keeps_what_is_done_and_goes_on_there(
     engine_workspace: Workspace, unique_name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.core.filling.fill._FEW", 500)  # as a large build: the server's index comes last
+    # Five requests are on their way at a time: enough must be left that those are not everything.
     ws, name = engine_workspace, unique_name("cancel")
-    make_samples(ws, name, 2_000)
-    rows = random_vectors(2_000)
+    make_samples(ws, name, 6_000)
+    rows = random_vectors(6_000)
     spec = file_spec(name, saved(tmp_path, rows), batch_size=200)
     stop = _StopAfterUpload(400)
     with pytest.raises(Interrupted):
@@ -157,7 +158,7 @@ def test_a_cancelled_build_keeps_what_is_done_and_goes_on_there(
     result = build(ws, spec, events)
     embedded = [event for event in events if isinstance(event, Progress) and event.phase == "embed"]
     assert embedded[0].done >= 400, "what was written is not embedded again"
-    assert result.vectors == 2_000
+    assert result.vectors == 6_000
     ids, _ = all_ids(ws, Scope(name))
     assert_exact(ws, result.collection, set(ids), dict(zip(ids, rows, strict=True)))
     assert ws.milvus().describe(result.collection).index_type == "HNSW"
