@@ -6,6 +6,7 @@ database of the whole test process: give datasets unique names (``unique_name``)
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import uuid
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from tui.core.settings import Settings
     from tui.core.workspace import Workspace
 
+
+def _say_no_more() -> None:
+    """Close stderr: triton's binding tells there, after pytest's closing line, what it did not free."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+# Registered first, so that it runs last.
+atexit.register(_say_no_more)
 _SESSION_HOME = tempfile.TemporaryDirectory(prefix="kitescope-tests-", ignore_cleanup_errors=True)
 _XDG = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 _QUIET = {

@@ -169,6 +169,8 @@ RUNS = [
         tip="Only one type, one patches field, what takes text, or what is not healthy",
     ),
     _key("run-python", "p", "python", "Python", tip="Copy the Python that opens this run"),
+    _key("run-adopt", "v", "adopt", "Adopt", tip="On the other tab: make a collection a run of the dataset"),
+    _key("run-ledger", "H", "ledger", "Ledger", tip="What was deleted, dropped or adopted, and by whom"),
     _key("run-tab", "tab", "collections", "Collections", tip="Between runs and Milvus collections"),
 ]
 

@@ -80,13 +80,18 @@ def _survives_outage(ws: Workspace, server: MilvusServer, name: str, folder: Pat
     make_samples(ws, name, 2_000)
     rows = random_vectors(2_000)
     ready = threading.Event()
-    watcher = Watcher(400, ready.set)
+
+    def kill() -> None:
+        # Here and not below: by the time that this thread woke up, everything could be written.
+        server.kill9()
+        ready.set()
+
+    watcher = Watcher(400, kill)
     spec = file_spec(name, saved(folder, rows), batch_size=40)
     with ThreadPoolExecutor(1) as runner:
         # The server is started by this thread: it would die with the one that started it.
         future = runner.submit(indexes.build, ws, spec, watcher, milvus_wait=120)
         assert ready.wait(60)
-        server.kill9()
         time.sleep(seconds)
         server.start()
         returned = time.monotonic()

@@ -134,7 +134,8 @@ time.sleep(60)
 def test_a_library_that_prints_does_not_spoil_the_answers(digit: str) -> None:
     code = (
         "import os, sys\n"
-        "from tui.core import query, query_helper\n"
+        "from tui.core.querying import query\n"
+        "from tui.core.vision import query_helper\n"
         "real = query.embed_here\n"
         "def noisy(run, asked):\n"
         "    print('noise'); os.write(1, b'more noise')\n"

@@ -13,6 +13,7 @@ from tests.core.making import make_dataset, make_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
+from tui.core import runs as core_runs
 from tui.core.documents.selection import Scope
 from tui.core.workspace import Workspace
 from tui.preferences import Last
@@ -93,7 +94,14 @@ async def test_what_was_asked_is_not_asked_again(make_app: MakeApp, dataset: Any
 
     asked: list[str] = []
     real = runs.with_health
-    monkeypatch.setattr(runs, "with_health", lambda ws, run: (asked.append(run.brain_key), real(ws, run))[1])
+
+    def with_health(ws: Workspace, run: runs.RunInfo) -> runs.RunInfo:
+        # Until the dataset is chosen the runs of all are listed, and those of other tests are asked too.
+        if run.dataset == dataset.name:
+            asked.append(run.brain_key)
+        return real(ws, run)
+
+    monkeypatch.setattr(runs, "with_health", with_health)
     app = _opened(make_app, dataset)
     async with app.run_test(size=(80, 24)) as pilot:
         await _listed(pilot, app)
@@ -192,6 +200,34 @@ async def test_a_kept_collection_becomes_an_orphan_that_can_be_dropped(
         await until(pilot, lambda: name not in collections.shown)
         assert not workspace.milvus().exists(name)
         assert workspace.milvus().exists(f"k_{dataset.name}_whole")
+
+
+async def test_an_orphan_is_adopted_and_the_ledger_says_so(
+    make_app: MakeApp, dataset: Any, workspace: Workspace
+):
+    name = f"k_{dataset.name}_part"
+    core_runs.delete(workspace, dataset.name, "part", keep_collection=True)
+    app = _opened(make_app, dataset)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await _listed(pilot, app, 1)
+        await pilot.press("v")
+        await until(pilot, lambda: "tab goes to the collections" in _told(app))
+        await pilot.press("tab")
+        collections = app.screen.query_one("#collections", FittedTable)
+        await until(pilot, lambda: name in collections.shown)
+        collections.go_to(name)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await _type(pilot, app, "whole")
+        await until(pilot, lambda: "has a run whole already" in screen_text(app))
+        await _type(pilot, app, "again")
+        await until(pilot, lambda: "It is run again of" in _told(app))
+        assert "1 missing" in _told(app)
+        dataset.reload()
+        assert sorted(dataset.list_brain_runs()) == ["again", "whole"]
+        await pilot.press("H")
+        await until(pilot, lambda: f"adopted collection {dataset.name}/again" in screen_text(app))
+        assert f"deleted run {dataset.name}/part" in screen_text(app)
 
 
 async def test_several_are_deleted_with_one_question_and_a_report(

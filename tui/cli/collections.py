@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def collections() -> None:
-    """Milvus collections: list, info, load, release, drop."""
+    """Milvus collections: list, info, load, release, adopt, drop."""
 
 
 @collections.command("list")
@@ -76,6 +76,38 @@ def release(session: Session, name: str, as_json: bool) -> None:
     from tui.core import collections as core
 
     _tell(session, core.release(session.workspace(), name), "released", as_json)
+
+
+@collections.command()
+@click.argument("name")
+@click.argument("dataset")
+@click.argument("key")
+@click.option("--patches-field", metavar="F", help="Its ids are of this field's labels, not of samples.")
+@click.option("--model", metavar="M", help="What made its vectors: sync and prompts need it.")
+@json_option
+@command
+def adopt(
+    session: Session,
+    name: str,
+    dataset: str,
+    key: str,
+    patches_field: str | None,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Make a collection a brain run of a dataset whose ids it holds."""
+    from tui.core import collections as core
+
+    adopted = core.adopt(session.workspace(), name, dataset, key, patches_field=patches_field, model=model)
+    if as_json:
+        session.out.json(adopted)
+        return
+    session.out.text(f"{adopted.collection} is run {adopted.brain_key} of {adopted.dataset} now")
+    if adopted.missing or adopted.stale or adopted.duplicates:
+        session.out.say(
+            f"It lacks {adopted.missing:,} items, holds {adopted.stale:,} others and {adopted.duplicates:,} "
+            "duplicates: 'kitescope sync' mends that."
+        )
 
 
 @collections.command()

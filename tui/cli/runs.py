@@ -77,8 +77,9 @@ def list_(
 def info(session: Session, dataset: str, key: str, as_json: bool) -> None:
     """Show everything that FiftyOne and Milvus know about a run."""
     from tui.core.runs import run_info
+    from tui.jobs.history import history
 
-    facts = run_info(session.workspace(), dataset, key)
+    facts = run_info(session.workspace(), dataset, key) | {"jobs": history(dataset, key)}
     if as_json:
         session.out.json(facts)
     else:

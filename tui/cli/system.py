@@ -116,3 +116,22 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+@click.command(short_help="What was deleted or dropped, by whom and when.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
+@json_option
+@command
+def ledger(session: Session, limit: int, as_json: bool) -> None:
+    """List what this user deleted, dropped or adopted on this machine, newest first."""
+    from tui.core.ledger import entries
+
+    found = entries(limit)
+    if as_json:
+        session.out.json(found)
+        return
+    session.out.table(
+        ("when", "who", "what", "name", "collection", "vectors", "milvus"),
+        [(one.when, one.who, one.what, one.name, one.collection, one.vectors, one.milvus) for one in found],
+        empty="Nothing was deleted, dropped or adopted.",
+    )

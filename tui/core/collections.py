@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core import ledger
 from tui.core.documents.run_documents import all_runs
 from tui.core.documents.schema import unknown
 from tui.core.errors import InvalidInput
@@ -38,6 +39,22 @@ class CollectionRow:
     made_for: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A collection that became a run, and what of the dataset it lacks or holds beyond it: a sync mends both.
+
+    ``vectors`` counts its rows, ``duplicates`` those of them that are there once more than they should.
+    """
+
+    collection: str
+    dataset: str
+    brain_key: str
+    vectors: int
+    missing: int
+    stale: int
+    duplicates: int
+
+
 def list_collections(ws: Workspace, *, orphans: bool = False) -> list[CollectionRow]:
     """The collections of the Milvus database by name; with ``orphans`` only those that no run here names.
 
@@ -56,19 +73,19 @@ def collection_row(ws: Workspace, name: str) -> CollectionRow:
     Raises:
         UnknownName: there is none of that name; near names are suggested.
     """
-    return _row(_existing(ws, name), _users(ws).get(name, ()))
+    return _row(existing(ws, name), _users(ws).get(name, ()))
 
 
 def load(ws: Workspace, name: str) -> CollectionRow:
     """Load a collection into Milvus' memory, where it can be searched."""
-    _existing(ws, name)
+    existing(ws, name)
     ws.milvus().load(name)
     return collection_row(ws, name)
 
 
 def release(ws: Workspace, name: str) -> CollectionRow:
     """Take a collection out of Milvus' memory; its data stay."""
-    _existing(ws, name)
+    existing(ws, name)
     ws.milvus().release(name)
     return collection_row(ws, name)
 
@@ -91,7 +108,48 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
         )
     with leases.hold(ws, [f"collection {name}"], "dropping it"):
         ws.milvus().drop(name)
+    ledger.record(ws, "dropped collection", row.made_for or name, collection=name, vectors=row.vectors)
     return row
+
+
+def adopt(
+    ws: Workspace,
+    name: str,
+    dataset: str,
+    brain_key: str,
+    *,
+    patches_field: str | None = None,
+    model: str | None = None,
+) -> Adopted:
+    """Attach a new run to a collection that is there, after comparing its ids with the dataset's.
+
+    Nothing is written to the collection, and it may have other runs.
+
+    Args:
+        patches_field: its ids are those of this field's labels, not of samples.
+        model: what made its vectors; with it a sync can add what is missing, and prompts work.
+
+    Raises:
+        ReadOnly: the profile forbids it.
+        UnknownName: there is no such collection, dataset, field or model.
+        InvalidInput: the key is not valid or taken, its schema is another, or it has no id of the dataset.
+        KitescopeError: a build is writing to it.
+    """
+    from tui.core.filling import adopting
+
+    return adopting.adopt(ws, name, dataset, brain_key, patches_field, model)
+
+
+def existing(ws: Workspace, name: str) -> CollectionInfo:
+    """What Milvus knows about a collection that has to be there.
+
+    Raises:
+        UnknownName: there is none of that name; near names are suggested.
+    """
+    milvus = ws.milvus()
+    if not milvus.exists(name):
+        raise unknown("collection", name, milvus.collections())
+    return milvus.describe(name)
 
 
 def _users(ws: Workspace) -> dict[str, tuple[str, ...]]:
@@ -100,13 +158,6 @@ def _users(ws: Workspace) -> dict[str, tuple[str, ...]]:
         if document.collection:
             users.setdefault(document.collection, []).append(f"{document.dataset}/{document.key}")
     return {name: tuple(runs) for name, runs in users.items()}
-
-
-def _existing(ws: Workspace, name: str) -> CollectionInfo:
-    milvus = ws.milvus()
-    if not milvus.exists(name):
-        raise unknown("collection", name, milvus.collections())
-    return milvus.describe(name)
 
 
 def _row(info: CollectionInfo, runs: tuple[str, ...]) -> CollectionRow:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tui.core import ledger
 from tui.core.documents.dataset_import import IMPORT_TYPES, import_dataset
 from tui.core.documents.mongo import guarded
 from tui.core.documents.rows import decode_vector
@@ -165,10 +166,11 @@ def delete_dataset(ws: Workspace, name: str, with_collections: bool = False) -> 
     if with_collections:
         gone = {collection for collection in mine if not ws.milvus().exists(collection)}
         kept |= dict.fromkeys(gone, "it does not exist")
-        dropped = _drop(ws, [collection for collection in mine if collection not in gone])
+        dropped = _drop(ws, name, [collection for collection in mine if collection not in gone])
     else:
         dropped, kept = (), kept | dict.fromkeys(mine, "dropping it was not asked for")
     load(ws, name).delete()
+    ledger.record(ws, "deleted dataset", name)
     return DeletedDataset(name, samples, dropped, kept)
 
 
@@ -183,17 +185,20 @@ def _collections_of(name: str, documents: Sequence[RunDocument]) -> tuple[list[s
     return mine, {c: f"dataset {', '.join(map(repr, others))} uses it too" for c, others in shared.items()}
 
 
-def _drop(ws: Workspace, collections: Sequence[str]) -> tuple[str, ...]:
+def _drop(ws: Workspace, dataset: str, collections: Sequence[str]) -> tuple[str, ...]:
     dropped: list[str] = []
     for collection in collections:
         try:
             with leases.hold(ws, [f"collection {collection}"], "dropping it with its dataset"):
+                vectors = ws.milvus().describe(collection).vectors
                 ws.milvus().drop(collection)
         except KitescopeError as error:
             if dropped:
                 error.what += f"; dropped before that: {', '.join(dropped)}"
             raise
         dropped.append(collection)
+        what = "dropped collection of dataset"
+        ledger.record(ws, what, dataset, collection=collection, vectors=vectors)
     return tuple(dropped)
 
 

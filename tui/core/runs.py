@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from tui.core import ledger
 from tui.core.documents import run_documents
 from tui.core.documents.run_documents import RunDocument, check_key, require
 from tui.core.documents.run_list import (
@@ -47,6 +49,7 @@ __all__ = [
     "with_health",
 ]
 
+_log = logging.getLogger(__name__)
 _STOCK = "fiftyone.brain.internal.core.milvus"
 
 
@@ -131,7 +134,9 @@ def rename(ws: Workspace, dataset: str, key: str, new: str) -> RunInfo:
     """
     ws.require_writable(f"rename run {key!r}")
     run_documents.rename(ws, require(ws, dataset, key), new)
-    return require_run(ws, dataset, new)
+    run = require_run(ws, dataset, new)
+    _tell_collection(ws, run)
+    return run
 
 
 def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False) -> Removed:
@@ -152,13 +157,17 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
 
         # FiftyOne knows what else such a run made, the fields of a uniqueness run for one.
         load(ws, dataset).delete_brain_run(key)
+        ledger.record(ws, "deleted run", f"{dataset}/{key}")
         return Removed(dataset, key, None, False, None, "it is no index in Milvus")
     removed = (
         Removed(dataset, key, document.collection, False, None, "keeping it was asked for")
         if keep_collection
         else _drop(ws, document)
     )
-    if not run_documents.delete(ws, document):
+    gone = run_documents.delete(ws, document)
+    if gone or removed.dropped:
+        _note(ws, "deleted run" if gone else "dropped collection of run", removed)
+    if not gone:
         raise KitescopeError(
             f"Run {key!r} on dataset {dataset!r} was deleted or renamed by somebody else just now",
             "Look again",
@@ -180,7 +189,29 @@ def cleanup(ws: Workspace, dataset: str, key: str) -> Removed:
     removed = _drop(ws, document)
     if not removed.dropped:
         raise InvalidInput(f"Nothing of run {key!r} can be dropped: {removed.reason}")
+    _note(ws, "cleaned up run", removed)
     return removed
+
+
+def _note(ws: Workspace, what: str, removed: Removed) -> None:
+    dropped = removed.collection if removed.dropped else None
+    ledger.record(
+        ws, what, f"{removed.dataset}/{removed.brain_key}", collection=dropped, vectors=removed.vectors
+    )
+
+
+def _tell_collection(ws: Workspace, run: RunInfo) -> None:
+    """Let a collection of ours say the new key: as an orphan it would name a run that never was."""
+    if run.collection is None:
+        return
+    try:
+        milvus = ws.milvus()
+        properties = milvus.describe(run.collection, counted=False).properties
+        if properties.get("kitescope.brain_key") and properties.get("kitescope.dataset") == run.dataset:
+            milvus.set_properties(run.collection, {"kitescope.brain_key": run.brain_key})
+    except KitescopeError as error:
+        # The record is what counts, and it is renamed already.
+        _log.info("collection %s keeps the old key: %s", run.collection, error)
 
 
 def _drop(ws: Workspace, document: RunDocument) -> Removed:

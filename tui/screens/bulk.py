@@ -159,13 +159,14 @@ class BulkScreen(BaseScreen):
 
     @on(PageRead)
     def _show_page(self, message: PageRead) -> None:
-        if message.page.is_mounted:
-            message.page.update(message.text)
-            # A short text counts as read to its end, and a page stays there.
-            body = message.page.query_one("#page-body", VerticalScroll)
-            message.page.call_after_refresh(body.scroll_home, animate=False)
-        else:
-            message.page.body = message.text
+        # What is read at once may come before the page is there to show it.
+        message.page.call_after_refresh(_fill, message.page, message.text)
+
+
+def _fill(page: Page, text: str) -> None:
+    page.update(text)
+    # A short text counts as read to its end, and a page stays there.
+    page.call_after_refresh(page.query_one("#page-body", VerticalScroll).scroll_home, animate=False)
 
 
 def _done(workspace: Workspace, doing: str, one: Work) -> Outcome:

@@ -10,8 +10,8 @@ from textual import work
 
 from tui.messages import SearchRequested
 from tui.screens.bulk import Work
-from tui.screens.run_actions import RunActions
-from tui.widgets.dialogs import Confirm
+from tui.screens.run_actions import RunActions, wrong_key
+from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.run_view import readable
 
 if TYPE_CHECKING:
@@ -54,6 +54,36 @@ class CollectionActions(RunActions):
         await self.load_collections([(row.name, row.name) for row in self._some_collections("load")])
 
     @work
+    async def adopt_collection(self) -> None:
+        """Make a collection a run of the chosen dataset, under a key that is asked for."""
+        rows = self._some_collections("adopt")
+        if not rows or not self._writable("adopted"):
+            return
+        dataset = self.state.dataset
+        if len(rows) > 1:
+            self.tell("Several collections are marked: unmark them (space) to adopt one.")
+        elif dataset is None:
+            self.tell("Choose the dataset that its vectors belong to first (2).")
+        else:
+            row = rows[0]
+            field = self.state.scope.patches_field if self.state.scope else None
+            items = f"the labels in {field} of {dataset}" if field else f"the samples of {dataset}"
+            taken = {run.brain_key for run in self.state.runs or () if run.dataset == dataset}
+            key = await self.ask(
+                Ask(
+                    f"Adopt {row.name} for {items}, as run",
+                    value=_old_key(row),
+                    wrong=lambda key: wrong_key(dataset, taken, key),
+                )
+            )
+            if key is not None:
+                self.each("adopting", [Work(row.name, partial(_adopt, row.name, dataset, key, field))])
+
+    def show_ledger(self) -> None:
+        """What this user destroyed or took over on this machine."""
+        self.open_page("Ledger: what was deleted, dropped or adopted", _ledger)
+
+    @work
     async def drop_collections(self) -> None:
         """Drop orphans for good, each named, after their name was typed."""
         rows = self._some_collections("drop")
@@ -94,6 +124,37 @@ def _describe(name: str, ws: Workspace) -> str:
         "properties": dict(described.properties),
     }
     return readable(known)
+
+
+def _old_key(row: CollectionRow) -> str:
+    return (row.made_for or "").rpartition("/")[2]
+
+
+def _adopt(name: str, dataset: str, key: str, patches_field: str | None, ws: Workspace) -> str:
+    from tui.core.collections import adopt
+
+    adopted = adopt(ws, name, dataset, key, patches_field=patches_field)
+    wrong = [
+        f"{count:,} {what}"
+        for count, what in (
+            (adopted.missing, "missing"),
+            (adopted.stale, "stale"),
+            (adopted.duplicates, "duplicates"),
+        )
+        if count
+    ]
+    return f"It is run {key} of {dataset} now: {', '.join(wrong) or 'every vector is right'}."
+
+
+def _ledger(ws: Workspace) -> str:
+    from tui.core.ledger import entries, path
+
+    lines = []
+    for one in entries(500):
+        count = f", {one.vectors:,} vectors" if one.vectors is not None else ""
+        gone = f" (collection {one.collection}{count})" if one.collection else ""
+        lines.append(f"{one.when}  {one.who}  {one.what} {one.name}{gone}  on {one.milvus}")
+    return "\n".join([*lines, "", str(path())]) if lines else "Nothing was deleted, dropped or adopted."
 
 
 def _drop(name: str, ws: Workspace) -> str:

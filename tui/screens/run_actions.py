@@ -145,7 +145,7 @@ class RunActions(BulkScreen):
         run = runs[0]
         taken = {other.brain_key for other in self.state.runs or () if other.dataset == run.dataset}
         new = await self.ask(
-            Ask(f"New key for {named(run)}", value=run.brain_key, wrong=partial(_wrong_key, run, taken))
+            Ask(f"New key for {named(run)}", value=run.brain_key, wrong=partial(_wrong_new_key, run, taken))
         )
         if new is not None:
             self.each("renaming", [Work(named(run), partial(_rename, run, new))])
@@ -215,8 +215,10 @@ class RunActions(BulkScreen):
 
 def _describe(run: RunInfo, ws: Workspace) -> str:
     from tui.core.runs import run_info
+    from tui.jobs.history import history
 
-    return readable(run_info(ws, run.dataset, run.brain_key))
+    jobs = {"jobs": history(run.dataset, run.brain_key)}
+    return readable(run_info(ws, run.dataset, run.brain_key) | jobs)
 
 
 def _snippet(run: RunInfo, ws: Workspace) -> str:
@@ -270,11 +272,14 @@ def _sync_counts(run: RunInfo) -> str:
     return ", ".join(parts) or "nothing known to be wrong"
 
 
-def _wrong_key(run: RunInfo, taken: set[str], key: str) -> str:
-    if key == run.brain_key:
-        return "That is its key already"
+def _wrong_new_key(run: RunInfo, taken: set[str], key: str) -> str:
+    return "That is its key already" if key == run.brain_key else wrong_key(run.dataset, taken, key)
+
+
+def wrong_key(dataset: str, taken: set[str], key: str) -> str:
+    """Why a run of a dataset cannot have a key; empty when it can."""
     if key in taken:
-        return f"{run.dataset} has a run {key} already"
+        return f"{dataset} has a run {key} already"
     if not key.isidentifier():
         return "Use letters, digits and _, and do not begin with a digit"
     return ""

@@ -371,6 +371,17 @@ class RunsScreen(RunHealth):
         """Copy as Python."""
         self._of_runs(self.show_python)
 
+    def action_adopt(self) -> None:
+        """Make the collection under the cursor a run."""
+        if self._tab == "runs":
+            self.tell("A collection is adopted: tab goes to the collections.")
+        else:
+            self.adopt_collection()
+
+    def action_ledger(self) -> None:
+        """What was destroyed or taken over."""
+        self.show_ledger()
+
     def _of_runs(self, act: Callable[[], object]) -> None:
         if self._tab == "collections":
             self.tell("That is done to a run: tab goes to the runs.")

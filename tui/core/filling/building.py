@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.core import datasets, runs
+from tui.core import datasets, ledger, runs
 from tui.core.documents.run_list import RunInfo, get_run, runs_on
 from tui.core.documents.schema import read
 from tui.core.errors import InvalidInput, KitescopeError
@@ -192,6 +192,8 @@ class _Build:
     def _drop_unused(self, name: str) -> None:
         if not runs_on(self.ws, name):
             self.patience.call(lambda milvus: milvus.drop(name))
+            run = f"{self.spec.scope.dataset}/{self.spec.brain_key}"
+            ledger.record(self.ws, "dropped what a build replaced for run", run, collection=name)
 
     def _tidy(self) -> None:
         """Drop what earlier builds of this key, from other sources, left unfinished."""

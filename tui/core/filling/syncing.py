@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tui.core import datasets
+from tui.core import datasets, ledger
 from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS, Metric
 from tui.core.documents.run_list import RunInfo, require_run, runs_on
 from tui.core.documents.schema import read
@@ -125,6 +125,9 @@ def sync(
         outcome = filler.run()
         if unfinished and filler.info is not None:
             mark_ready(patience, name)
+    if outcome.removed:
+        what = "removed stale vectors of run"
+        ledger.record(ws, what, f"{dataset}/{brain_key}", collection=name, vectors=outcome.removed)
     before = len(outcome.first.present) - outcome.removed
     return SyncResult(
         max(0, outcome.rows - before),

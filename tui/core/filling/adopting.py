@@ -1,0 +1,71 @@
+"""Adopting: a collection that is there becomes a brain run, when its schema and its ids fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.core import ledger, runs
+from tui.core.collections import Adopted, existing
+from tui.core.documents.run_documents import check_key
+from tui.core.documents.run_list import get_run, runs_on
+from tui.core.errors import InvalidInput
+from tui.core.filling.coverage import compare
+from tui.core.filling.leases import hold
+from tui.core.filling.patience import Patience
+from tui.core.indexes import Source
+from tui.core.models import model_info
+from tui.core.progress import ignore, never
+from tui.core.scope import Scope
+
+if TYPE_CHECKING:
+    from tui.core.workspace import Workspace
+
+
+def adopt(
+    ws: Workspace, name: str, dataset: str, brain_key: str, patches_field: str | None, model: str | None
+) -> Adopted:
+    """Make a run of a collection; see ``collections.adopt``."""
+    ws.require_writable(f"adopt collection {name!r}")
+    check_key(brain_key)
+    scope = Scope(dataset, patches_field)
+    if get_run(ws, dataset, brain_key) is not None:
+        raise InvalidInput(f"Dataset {dataset!r} has a run {brain_key!r} already", "Choose another key")
+    supports_prompts = model is not None and model_info(model).supports_prompts
+    info = existing(ws, name)
+    if not info.compatible or info.metric is None:
+        raise InvalidInput(
+            f"Collection {name!r} is no similarity index: it needs the fields pk, vector and sample_id, and "
+            "an index of its vectors",
+            "Build an index of the dataset instead",
+        )
+    with hold(ws, [f"run {brain_key} of dataset {dataset}", f"collection {name}"], f"adopting {name}"):
+        sharers = [run.scope for run in runs_on(ws, name)]
+        coverage = compare(ws, Patience(ws, ignore, never, 0.0), name, scope, sharers)
+        known = coverage.expected - coverage.missing
+        if not known:
+            what = f"patch in {patches_field}" if patches_field else "sample"
+            raise InvalidInput(
+                f"None of the {len(coverage.present):,} ids in {name!r} is a {what} of dataset {dataset!r}",
+                "Choose the dataset, or the patches field, that the collection was made from",
+            )
+        runs.register(
+            ws,
+            scope=scope,
+            brain_key=brain_key,
+            collection=name,
+            source=Source(model=model),
+            metric=info.metric,
+            consistency_level=info.consistency_level,
+            supports_prompts=supports_prompts,
+            dim=info.dim,
+        )
+    ledger.record(ws, "adopted collection", f"{dataset}/{brain_key}", collection=name)
+    return Adopted(
+        name,
+        dataset,
+        brain_key,
+        coverage.rows,
+        coverage.missing,
+        coverage.stale_count,
+        coverage.duplicates,
+    )
