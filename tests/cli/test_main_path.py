@@ -88,6 +88,24 @@ def test_search_narrowed_and_reversed(cli: Cli, demo: Demo) -> None:
     assert least[0]["score"] < best[-1]["score"]
 
 
+def test_what_is_found_is_tagged_kept_and_exported(cli: Cli, demo: Demo, tmp_path: Path) -> None:
+    asked = ("search", DEMO, KEY, "--id", demo.ids[0], "-k", "3", "--json")
+    ran = cli(*asked, "--add-tag", "seen", "--save-view", "near", "--export", str(tmp_path / "x.csv"),
+              "--format", "csv")  # fmt: skip
+    assert ran.json["hits"][0]["id"] == demo.ids[0]
+    assert "tagged 3: seen" in ran.err and "saved 3 as view near" in ran.err
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 4
+    again = cli(*asked, "--view", "near").json["hits"]
+    assert [hit["tags"] for hit in again] == [["seen"]] * 3
+    cli(*asked, "--remove-tag", "seen")
+    assert [hit["tags"] for hit in cli(*asked).json["hits"]] == [[]] * 3
+    for more in (["--save-view", "near"], ["--export", str(tmp_path / "x.csv")], ["--add-tag", ""]):
+        refused = cli(*asked, *more, ok=False)
+        assert refused.code == 2 and one_error_line(refused)
+    refused = cli("--readonly", *asked, "--add-tag", "x", ok=False)
+    assert refused.code != 0 and "allows no changes" in one_error_line(refused)
+
+
 def test_search_for_what_is_not_there(cli: Cli, demo: Demo) -> None:
     for arguments, code, says in (
         (("--id", "65b2e1d1e1d1e1d1e1d1e1d1"), 1, "65b2e1d1e1d1e1d1e1d1e1d1"),

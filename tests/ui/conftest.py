@@ -37,6 +37,11 @@ def screen_text(app: App[Any]) -> str:
     return "\n".join(line[:width].rstrip() for line in lines)
 
 
+def told(app: Kitescope) -> str:
+    """Every notice that is on the screen, wherever its lines break."""
+    return " ".join(f"{notice.title} {notice.message}" for notice in app._notifications)
+
+
 @pytest.fixture
 def make_app(mongod: Mongod, milvus_lite: MilvusLite) -> Callable[..., Kitescope]:
     """``make_app(**arguments)``: the app on the session's mongod and Milvus Lite, not run yet."""

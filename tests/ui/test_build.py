@@ -13,7 +13,7 @@ from textual.widgets import Input
 from tests.conftest import settings_for
 from tests.core.making import make_dataset, make_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
-from tests.ui.conftest import screen_text, until
+from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core.documents.selection import Scope
 from tui.core.indexes import BuildSpec, IndexSpec, Source
@@ -46,10 +46,6 @@ def dataset(workspace: Workspace, unique_name) -> Any:
 
 def _opened(make_app: MakeApp, dataset: Any) -> Kitescope:
     return make_app(last=Last(screen="build", dataset=dataset.name))
-
-
-def _told(app: Kitescope) -> str:
-    return " ".join(f"{notice.title} {notice.message}" for notice in app._notifications)
 
 
 def _screen(app: Kitescope) -> BuildScreen:
@@ -208,7 +204,7 @@ async def test_a_taken_key_is_refused_with_the_ways_out_and_overwriting_needs_th
         reason = _screen(app)._reason()
         assert "another key" in reason and "Overwrite" in reason and "sync" in reason
         await pilot.press("f5")
-        await until(pilot, lambda: "another key" in _told(app))
+        await until(pilot, lambda: "another key" in told(app))
         assert not app.state.jobs
         await _choose(pilot, app, "overwrite", "yes")
         await until(pilot, lambda: _screen(app)._reason() == "")
@@ -229,7 +225,7 @@ async def test_what_core_says_against_it_is_the_reason(make_app: MakeApp, datase
         await _type(pilot, app, "embeddings", str(tmp_path / "short.npy"))
         await until(pilot, lambda: "has 3 rows and there are 10 items" in _screen(app)._reason())
         await pilot.press("f5")
-        await until(pilot, lambda: "3 rows" in _told(app))
+        await until(pilot, lambda: "3 rows" in told(app))
         assert not app.state.jobs
 
 

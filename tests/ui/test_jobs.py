@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ui.conftest import screen_text, until
+from tests.ui.conftest import screen_text, told, until
 from tests.ui.values import job as some_job
 from tui.app import Kitescope
 from tui.core.documents.selection import Scope
@@ -51,10 +51,6 @@ def pictures(workspace: Workspace, unique_name, tmp_path) -> Any:
     fo.delete_dataset(made.name)
 
 
-def _told(app: Kitescope) -> str:
-    return " ".join(f"{notice.title} {notice.message}" for notice in app._notifications)
-
-
 def _spec(app: Kitescope, dataset: Any) -> BuildSpec:
     return BuildSpec(Scope(dataset.name), "built", batch_size=16, workers=1)
 
@@ -90,7 +86,7 @@ async def test_a_job_moves_is_cancelled_resumed_and_opened(
         # Held still meanwhile: how fast this machine is does not matter then.
         os.kill(_job(app).pid or 0, signal.SIGSTOP)
         await pilot.press("o")
-        await until(pilot, lambda: "not there yet" in _told(app))
+        await until(pilot, lambda: "not there yet" in told(app))
         await pilot.press("c")
         await until(pilot, lambda: _job(app).state == "cancelling")
         os.kill(_job(app).pid or 0, signal.SIGCONT)
@@ -161,7 +157,7 @@ async def test_each_phase_has_a_bar_with_rate_and_time_left(quiet_app: Kitescope
         assert bar.count("━") > filled["embed"] and "75%" in bar
 
 
-async def test_errors_casualties_and_frozen_workers_are_told(quiet_app: Kitescope):
+async def test_errors_casualties_and_frozen_workers_aretold(quiet_app: Kitescope):
     failed = _running(
         state="failed",
         phases={"embed": PhaseProgress(10, 100)},
@@ -183,15 +179,15 @@ async def test_a_key_that_cannot_act_says_why(quiet_app: Kitescope):
     async with quiet_app.run_test(size=(80, 24)) as pilot:
         assert "No jobs yet" in await _shown(pilot, quiet_app)
         await pilot.press("c")
-        await until(pilot, lambda: "no job to cancel" in _told(quiet_app))
+        await until(pilot, lambda: "no job to cancel" in told(quiet_app))
         await _shown(pilot, quiet_app, _running(state="done", phases={}))
         quiet_app.screen.focus_main()
         for key, why in (("c", "nothing to cancel"), ("u", "sync it on"), ("x", "left nothing out")):
             await pilot.press(key)
-            await until(pilot, lambda why=why: why in _told(quiet_app))
+            await until(pilot, lambda why=why: why in told(quiet_app))
         await _shown(pilot, quiet_app, _running(phases={}))
         await pilot.press("u")
-        await until(pilot, lambda: "is running already" in _told(quiet_app))
+        await until(pilot, lambda: "is running already" in told(quiet_app))
 
 
 async def test_every_casualty_can_be_read(make_app: MakeApp, home):

@@ -11,7 +11,7 @@ from textual.widgets import Input
 from tests.conftest import settings_for
 from tests.core.making import make_dataset, make_index, vectors
 from tests.engines.servers import MilvusLite, Mongod
-from tests.ui.conftest import screen_text, until
+from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core import runs as core_runs
 from tui.core.documents.selection import Scope
@@ -56,11 +56,6 @@ async def _listed(pilot, app: Kitescope, count: int = 2) -> FittedTable:
 
 def _key(dataset: Any, brain_key: str) -> str:
     return f"{dataset.name}\n{brain_key}"
-
-
-def _told(app: Kitescope) -> str:
-    """Every notice that is on the screen, wherever its lines break."""
-    return " ".join(f"{notice.title} {notice.message}" for notice in app._notifications)
 
 
 async def _type(pilot, app: Kitescope, text: str) -> None:
@@ -124,7 +119,7 @@ async def test_enter_searches_and_says_why_not(make_app: MakeApp, dataset: Any, 
         table = await _listed(pilot, app, 3)
         table.go_to(_key(dataset, "seen"))
         await pilot.press("enter")
-        await until(pilot, lambda: "only indexes in Milvus" in _told(app))
+        await until(pilot, lambda: "only indexes in Milvus" in told(app))
         assert app.current_mode == "runs"
         table.go_to(_key(dataset, "whole"))
         await pilot.press("enter")
@@ -192,7 +187,7 @@ async def test_a_kept_collection_becomes_an_orphan_that_can_be_dropped(
         await until(pilot, lambda: name in collections.shown)
         collections.go_to(f"k_{dataset.name}_whole")
         await pilot.press("d")
-        await until(pilot, lambda: f"{dataset.name}/whole uses" in _told(app))
+        await until(pilot, lambda: f"{dataset.name}/whole uses" in told(app))
         collections.go_to(name)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
@@ -211,7 +206,7 @@ async def test_an_orphan_is_adopted_and_the_ledger_says_so(
     async with app.run_test(size=(120, 30)) as pilot:
         await _listed(pilot, app, 1)
         await pilot.press("v")
-        await until(pilot, lambda: "tab goes to the collections" in _told(app))
+        await until(pilot, lambda: "tab goes to the collections" in told(app))
         await pilot.press("tab")
         collections = app.screen.query_one("#collections", FittedTable)
         await until(pilot, lambda: name in collections.shown)
@@ -221,8 +216,8 @@ async def test_an_orphan_is_adopted_and_the_ledger_says_so(
         await _type(pilot, app, "whole")
         await until(pilot, lambda: "has a run whole already" in screen_text(app))
         await _type(pilot, app, "again")
-        await until(pilot, lambda: "It is run again of" in _told(app))
-        assert "1 missing" in _told(app)
+        await until(pilot, lambda: "It is run again of" in told(app))
+        assert "1 missing" in told(app)
         dataset.reload()
         assert sorted(dataset.list_brain_runs()) == ["again", "whole"]
         await pilot.press("H")
@@ -258,7 +253,7 @@ async def test_check_tells_exactly_what_is_wrong(make_app: MakeApp, dataset: Any
         table = await _listed(pilot, app)
         table.go_to(_key(dataset, "part"))
         await pilot.press("c")
-        await until(pilot, lambda: "9 vectors: 1 missing" in _told(app))
+        await until(pilot, lambda: "9 vectors: 1 missing" in told(app))
 
 
 async def test_info_and_python_are_pages(make_app: MakeApp, dataset: Any):
@@ -294,7 +289,7 @@ async def test_read_only_refuses_every_change(mongod: Mongod, milvus_lite: Milvu
         for key in ("d", "x", "R", "u"):
             app.clear_notifications()
             await pilot.press(key)
-            await until(pilot, lambda: "read-only, so nothing" in _told(app))
+            await until(pilot, lambda: "read-only, so nothing" in told(app))
             assert isinstance(app.screen, RunsScreen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,19 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--view", metavar="SAVED", help="Only in this saved view.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
 @click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Only where a field has this value.")
+@click.option("--add-tag", "add_tags", multiple=True, metavar="T", help="Tag what is found.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="T", help="Take a tag off what is found.")
+@click.option("--save-view", metavar="NAME", help="Keep what is found as a FiftyOne saved view.")
+@click.option("--export", "target", metavar="PATH", help="Write what is found to a new file or folder.")
+@click.option(
+    "--format",
+    "format_",
+    default="json",
+    show_default=True,
+    metavar="F",
+    help="Of --export: csv, json, links (a folder of symbolic links), or one of FiftyOne's dataset types.",
+)
+@click.option("--label-field", metavar="F", help="What --export writes as labels in FiftyOne's formats.")
 @click.option("--preview", is_flag=True, help="Draw the pictures in the terminal.")
 @click.option("--columns", type=click.IntRange(1, 50), metavar="N", help="Pictures per row of --preview.")
 @json_option
@@ -50,6 +64,12 @@ def search(
     view: str | None,
     tags: tuple[str, ...],
     where: tuple[str, ...],
+    add_tags: tuple[str, ...],
+    remove_tags: tuple[str, ...],
+    save_view: str | None,
+    target: str | None,
+    format_: str,
+    label_field: str | None,
     preview: bool,
     columns: int | None,
     as_json: bool,
@@ -79,6 +99,8 @@ def search(
         where=conditions,
     )
     result = find(session.workspace(), query)
+    use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
+    use.of(session, dataset, key, result)
     if as_json:
         session.out.json(result)
     elif preview:
@@ -96,6 +118,46 @@ def search(
             ],
             empty="Nothing was found.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What becomes of what was found."""
+
+    add_tags: tuple[str, ...]
+    remove_tags: tuple[str, ...]
+    view: str | None
+    target: str | None
+    format: str
+    label_field: str | None
+
+    def of(self, session: Session, dataset: str, key: str, result: SearchResult) -> None:
+        if not (self.add_tags or self.remove_tags or self.view is not None or self.target is not None):
+            return
+        from tui.core import results
+        from tui.core.runs import require_run
+
+        ws = session.workspace()
+        field = require_run(ws, dataset, key).patches_field
+        ids = [hit.id for hit in result.hits]
+        for tags, remove in ((self.add_tags, False), (self.remove_tags, True)):
+            if tags:
+                count = results.tag(ws, dataset, ids, tags, patches_field=field, remove=remove)
+                session.out.say(f"{'untagged' if remove else 'tagged'} {count}: {', '.join(tags)}")
+        if self.view is not None:
+            count = results.save_view(ws, dataset, self.view, ids, patches_field=field)
+            session.out.say(f"saved {count} as view {self.view}")
+        if self.target is not None:
+            count = results.export(
+                ws,
+                dataset,
+                result.hits,
+                self.format,
+                self.target,
+                patches_field=field,
+                label_field=self.label_field,
+            )
+            session.out.say(f"exported {count} to {self.target}")
 
 
 def _condition(pair: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from tui.screens.base import core_call
 from tui.screens.narrowing import EVERYTHING, OTHER, narrowed, options
 from tui.screens.search_messages import Looked
 from tui.screens.search_view import index_line
-from tui.screens.searching import Searching
+from tui.screens.using import Using
 from tui.state import IndexChosen
 from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.grid import PictureGrid
@@ -26,7 +26,7 @@ from tui.widgets.pictures import Picture
 from tui.widgets.search_head import QueryLine, SearchHead
 
 
-class SearchScreen(Searching):
+class SearchScreen(Using):
     """The Search screen: what its keys do."""
 
     MODE: ClassVar[str] = "search"

@@ -1,0 +1,93 @@
+"""What the Search screen's results are put to, by keys, as stock FiftyOne and the disk then see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from tests.conftest import settings_for
+from tests.engines.servers import MilvusLite, Mongod
+from tests.ui.conftest import told, until
+from tests.ui.test_search import DATASET, KEY, asked, browsing
+from tests.ui.test_search import digits as digits
+from tui.app import Kitescope
+from tui.widgets.dialogs import Ask
+from tui.widgets.pick import Pick
+
+MakeApp = Callable[..., Kitescope]
+
+
+async def _answer(pilot: Any, app: Kitescope, text: str) -> None:
+    await until(pilot, lambda: isinstance(app.screen, Ask))
+    app.screen.query_one(Input).value = text
+    await pilot.press("enter")
+    await until(pilot, lambda: not isinstance(app.screen, Ask))
+
+
+async def test_results_are_tagged_saved_and_exported(
+    make_app: MakeApp, digits: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fiftyone as fo
+
+    monkeypatch.chdir(tmp_path)
+    app = make_app(search=(DATASET, KEY))
+    ids = list(digits)
+    async with app.run_test(size=(120, 34)) as pilot:
+        view = await browsing(pilot, app)
+        await pilot.press("w")
+        await until(pilot, lambda: "then all results are meant" in told(app))
+        await pilot.press("space", "space")
+        assert view.grid.marks == set(ids[:2])
+        await pilot.press("t")
+        await _answer(pilot, app, "[b]two, seen")
+        await until(pilot, lambda: "[b]two, seen are on 2 now" in told(app))
+        await until(pilot, lambda: "seen" in view._items[ids[1]].tags)
+        await pilot.press("T")
+        await _answer(pilot, app, "seen")
+        await until(pilot, lambda: "seen are off 2 now" in told(app))
+        await pilot.press("escape")
+        assert not view.grid.marks
+        dataset = fo.load_dataset(DATASET)
+        dataset.reload()
+        assert dataset.count_sample_tags()["[b]two"] == 2 and "seen" not in dataset.count_sample_tags()
+
+        await pilot.press("g", "enter")
+        await asked(pilot, app, "Similar to")
+        await pilot.press("w")
+        await _answer(pilot, app, "like_the_first")
+        await until(pilot, lambda: "View like_the_first of" in told(app))
+        dataset.reload()
+        found = [tile.id for tile in view.grid.tiles if tile]
+        assert dataset.load_saved_view("like_the_first").values("id") == found
+
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Pick))
+        await pilot.press("down", "enter")
+        await _answer(pilot, app, str(tmp_path / "found.json"))
+        await until(pilot, lambda: (tmp_path / "found.json").exists())
+        rows = json.loads((tmp_path / "found.json").read_text())
+        assert [row["id"] for row in rows] == found and rows[0]["rank"] == 1
+
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Pick))
+        await pilot.press("down", "enter")
+        await _answer(pilot, app, str(tmp_path / "found.json"))
+        await until(pilot, lambda: "is there already" in told(app))
+    dataset.delete_saved_view("like_the_first")
+    dataset.untag_samples(["[b]two"])
+
+
+async def test_a_readonly_connection_tags_nothing(
+    mongod: Mongod, milvus_lite: MilvusLite, digits: dict[str, str]
+) -> None:
+    app = Kitescope(settings_for(mongod, milvus_lite, readonly=True), search=(DATASET, KEY))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await browsing(pilot, app)
+        for key, said in (("t", "can be tagged"), ("T", "can be tagged")):
+            await pilot.press(key)
+            await until(pilot, lambda said=said: said in told(app))

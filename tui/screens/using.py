@@ -1,0 +1,208 @@
+"""What can be done with what the Search screen shows: tag, keep as a view, export, copy as Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.message import Message
+
+from tui.messages import RefreshRequested
+from tui.screens.base import core_call
+from tui.screens.searching import Searching
+from tui.widgets.dialogs import Ask as AskDialog
+from tui.widgets.pick import Pick
+from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from tui.core.documents.run_list import RunInfo
+    from tui.core.documents.scopes import SampleInfo
+    from tui.core.search import Hit
+    from tui.core.workspace import Workspace
+
+_OWN = {
+    "csv": "csv: a table",
+    "json": "json: the same with every value as it is",
+    "links": "links: a folder of symbolic links, named by rank",
+}
+
+
+class Used(Message):
+    """Something was done with results; ``tags`` are those that the items have gained or lost."""
+
+    def __init__(
+        self, said: str, ids: Sequence[str] = (), tags: Sequence[str] = (), gone: bool = False
+    ) -> None:
+        self.said = said
+        self.ids = tuple(ids)
+        self.tags = tuple(tags)
+        self.gone = gone
+        super().__init__()
+
+
+class FormatsRead(Message):
+    """The formats that can be exported to."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__()
+
+
+class Using(Searching):
+    """The marked pictures, or else the one under the cursor or all results, put to use."""
+
+    def _writable(self, what: str) -> bool:
+        if self.state.readonly:
+            self.tell(f"This connection is read-only, so nothing can be {what}.")
+        return not self.state.readonly
+
+    def _results(self) -> list[Hit | SampleInfo]:
+        """The marked pictures in the order of the grid, or else all results that are loaded."""
+        step = self._history.current
+        if self.grid.marks:
+            order = [tile.id for tile in self.grid.tiles if tile is not None]
+            return [self._items[id] for id in order if id in self.grid.marks and id in self._items]
+        if step is None or step.ask.browses:
+            self.tell("Mark pictures (space, a), or search first: then all results are meant.")
+            return []
+        return list(step.hits)
+
+    # Tags
+
+    def action_tag(self) -> None:
+        """Add tags."""
+        self._ask_tags(remove=False)
+
+    def action_untag(self) -> None:
+        """Remove tags."""
+        self._ask_tags(remove=True)
+
+    @work(group="use")
+    async def _ask_tags(self, *, remove: bool) -> None:
+        ids, run = self.grid.chosen(), self._run
+        if not ids or run is None:
+            self.tell("There is no picture to tag.")
+            return
+        if not self._writable("tagged"):
+            return
+        known = sorted({tag for id in ids if id in self._items for tag in self._items[id].tags})
+        what = "1 picture" if len(ids) == 1 else f"{len(ids):,} pictures"
+        typed = await self.ask(
+            AskDialog(
+                f"{'Take which tags off' if remove else 'Tag'} {what}: names, separated by commas",
+                value=", ".join(known) if remove else "",
+                placeholder="duplicate, to check",
+            )
+        )
+        tags = [part.strip() for part in (typed or "").split(",") if part.strip()]
+        if tags:
+            self._load_use("tagging", partial(_tag, run, tuple(ids), tags, remove))
+
+    # Views and files
+
+    @work(group="use")
+    async def action_save_view(self) -> None:
+        """Keep results as a saved view of FiftyOne."""
+        items, run = self._results(), self._run
+        if not items or run is None or not self._writable("saved"):
+            return
+        name = await self.ask(
+            AskDialog(f"Save {len(items):,} as a view of {run.dataset}, named", placeholder="look-alikes")
+        )
+        if name:
+            ids = [item.id for item in items]
+            self._load_use("saving a view", partial(_save_view, run, name, ids))
+
+    def action_export(self) -> None:
+        """Write results to a file or folder."""
+        if self._run is not None and self._results():
+            self._load_formats()
+
+    @core_call("reading formats")
+    def _load_formats(self) -> Message | None:
+        from tui.core.results import formats
+
+        return FormatsRead(formats(self.kitescope.workspace))
+
+    @on(FormatsRead)
+    @work(group="use")
+    async def _export(self, message: FormatsRead) -> None:
+        items, run = self._results(), self._run
+        if not items or run is None:
+            return
+        options = [(name, _OWN.get(name, f"FiftyOne's {name}")) for name in message.names]
+        format = await self.ask(Pick(f"Export {len(items):,} as", options))
+        if not format:
+            return
+        ending = f".{format}" if format in ("csv", "json") else ""
+        path = await self.ask(
+            AskDialog(
+                "To a file that is not there yet" if ending else "To a folder that is not there yet",
+                value=str(Path.cwd() / f"{run.dataset}-{run.brain_key}{ending}"),
+            )
+        )
+        if path:
+            self._load_use("exporting", partial(_export, run, items, format, path))
+
+    @core_call("using results", exclusive=False)
+    def _load_use(self, doing: str, act: Callable[[Workspace], Used]) -> Message | None:
+        return act(self.kitescope.workspace)
+
+    @on(Used)
+    def _used(self, message: Used) -> None:
+        self.notify(plain(message.said), markup=False)
+        changed = {id: _tagged(self._items[id], message) for id in message.ids if id in self._items}
+        if changed:
+            self._items.update(changed)
+            if step := self._history.current:
+                step.hits = tuple(
+                    replace(hit, tags=changed[hit.id].tags) if hit.id in changed else hit for hit in step.hits
+                )
+            self._tell_facts()
+        self.post_message(RefreshRequested("datasets"))
+
+    def action_python(self) -> None:
+        """Copy what opens the index in a notebook."""
+        if self._run is None:
+            self.tell("Choose an index first: press o.")
+        else:
+            self._load_python(self._run)
+
+    @core_call("writing Python")
+    def _load_python(self, run: RunInfo) -> Message | None:
+        from tui.core.runs import snippet
+
+        text = snippet(self.kitescope.workspace, run.dataset, run.brain_key)
+        self.app.call_from_thread(self.app.copy_to_clipboard, text)
+        return Used(f"Copied: the Python that opens {run.dataset} / {run.brain_key}")
+
+
+def _tagged(item: Hit | SampleInfo, message: Used) -> Hit | SampleInfo:
+    kept = [tag for tag in item.tags if tag not in message.tags]
+    return replace(item, tags=tuple(kept if message.gone else [*kept, *message.tags]))
+
+
+def _tag(run: RunInfo, ids: Sequence[str], tags: Sequence[str], remove: bool, ws: Workspace) -> Used:
+    from tui.core.results import tag
+
+    count = tag(ws, run.dataset, ids, tags, patches_field=run.patches_field, remove=remove)
+    verb = "are off" if remove else "are on"
+    return Used(f"{', '.join(tags)} {verb} {count:,} now", ids, tags, remove)
+
+
+def _save_view(run: RunInfo, name: str, ids: Sequence[str], ws: Workspace) -> Used:
+    from tui.core.results import save_view
+
+    count = save_view(ws, run.dataset, name, ids, patches_field=run.patches_field)
+    return Used(f"View {name} of {run.dataset} shows these {count:,}")
+
+
+def _export(run: RunInfo, items: Sequence[Hit | SampleInfo], format: str, path: str, ws: Workspace) -> Used:
+    from tui.core.results import export
+
+    count = export(ws, run.dataset, items, format, path, patches_field=run.patches_field)
+    return Used(f"{count:,} are in {path}")
