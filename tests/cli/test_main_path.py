@@ -106,6 +106,16 @@ def test_what_is_found_is_tagged_kept_and_exported(cli: Cli, demo: Demo, tmp_pat
     assert refused.code != 0 and "allows no changes" in one_error_line(refused)
 
 
+def test_near_duplicates_of_the_digits(cli: Cli, demo: Demo) -> None:
+    found = cli("duplicates", DEMO, KEY, "--threshold", "0.95", "--json").json
+    assert found["compared"] == 1797 and found["groups"]
+    assert all(len(group) > 1 for group in found["groups"])
+    none = cli("duplicates", DEMO, KEY, "--threshold", "1.0", "--tag", "spare")
+    assert "groups in 1,797 vectors" in none.err
+    refused = cli("duplicates", DEMO, KEY, "--threshold", "7", ok=False)
+    assert refused.code == 2 and "cosine" in one_error_line(refused)
+
+
 def test_search_for_what_is_not_there(cli: Cli, demo: Demo) -> None:
     for arguments, code, says in (
         (("--id", "65b2e1d1e1d1e1d1e1d1e1d1"), 1, "65b2e1d1e1d1e1d1e1d1e1d1"),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.making import all_ids, make_dataset
+from tests.core.making import all_ids, make_dataset, make_index, vectors
 from tui.core import datasets, results
+from tui.core.client.index_types import Metric
 from tui.core.documents.scopes import SampleInfo
-from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.errors import Interrupted, InvalidInput, KitescopeError, UnknownName
+from tui.core.near_duplicates import near_duplicates
 from tui.core.scope import Scope
 from tui.core.search import Hit
 from tui.core.workspace import Workspace
@@ -138,3 +140,31 @@ def test_fiftyones_formats(workspace: Workspace, unique_name: Name, tmp_path: Pa
         results.export(
             workspace, dataset.name, infos, "COCODetectionDataset", str(tmp_path / "no"), label_field="number"
         )
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_near_duplicates_are_grouped_whatever_their_number(
+    engine_workspace: Workspace, unique_name: Name, metric: Metric
+) -> None:
+    ws, name = engine_workspace, unique_name("double").replace("-", "_")
+    dataset = make_dataset(ws, name, 40)
+    ids = dataset.values("id")
+    rows = vectors(40, dim=32, seed=3)
+    rows[5] = rows[30] = rows[2] + 1e-4  # a group of three
+    rows[7] = rows[8]
+    rows[20:36] = rows[20]  # more than are asked for at first
+    rows[30] = rows[2]
+    make_index(ws, Scope(name), "k", rows, metric=metric)
+    looked: list[tuple[int, int]] = []
+    threshold = 0.999 if metric == "cosine" else 0.01
+    found = near_duplicates(ws, name, "k", threshold, tell=lambda *how_far: looked.append(how_far))
+    groups = [[ids.index(item.id) for item in group] for group in found.groups]
+    assert groups == [[20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 31, 32, 33, 34, 35], [2, 5, 30], [7, 8]]
+    assert looked[-1] == (40, 40) and found.compared == 40
+    assert len(found.spare) == 14 + 2 + 1 and ids[2] not in found.spare
+    dataset.delete_samples([ids[8]])
+    assert len(near_duplicates(ws, name, "k", threshold).groups) == 2
+    with pytest.raises(InvalidInput):
+        near_duplicates(ws, name, "k", -2.0)
+    with pytest.raises(Interrupted):
+        near_duplicates(ws, name, "k", threshold, should_stop=lambda: True)

@@ -12,11 +12,11 @@ from textual.widgets import Input
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
-from tests.ui.conftest import told, until
+from tests.ui.conftest import screen_text, told, until
 from tests.ui.test_search import DATASET, KEY, asked, browsing
 from tests.ui.test_search import digits as digits
 from tui.app import Kitescope
-from tui.widgets.dialogs import Ask
+from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
 
 MakeApp = Callable[..., Kitescope]
@@ -91,3 +91,21 @@ async def test_a_readonly_connection_tags_nothing(
         for key, said in (("t", "can be tagged"), ("T", "can be tagged")):
             await pilot.press(key)
             await until(pilot, lambda said=said: said in told(app))
+
+
+async def test_near_duplicates_are_shown_and_tagged(make_app: MakeApp, digits: dict[str, str]) -> None:
+    import fiftyone as fo
+
+    app = make_app(search=(DATASET, KEY))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await browsing(pilot, app)
+        await pilot.press("D")
+        await _answer(pilot, app, "0.9")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "groups of near-duplicates" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: "duplicate are on" in told(app))
+    dataset = fo.load_dataset(DATASET)
+    dataset.reload()
+    assert 0 < dataset.count_sample_tags()["duplicate"] < len(digits)
+    dataset.untag_samples("duplicate")

@@ -33,6 +33,7 @@ COMMANDS = {
     "jobs": "tui.cli.jobs:jobs",
     "runs": "tui.cli.runs:runs",
     "collections": "tui.cli.collections:collections",
+    "duplicates": "tui.cli.duplicates:duplicates",
     "ledger": "tui.cli.system:ledger",
     "search": "tui.cli.search:search",
     "keys": "tui.cli.keys:keys",

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.message import Message
+from textual.worker import get_current_worker
 
 from tui.messages import RefreshRequested
 from tui.screens.base import core_call
 from tui.screens.searching import Searching
 from tui.widgets.dialogs import Ask as AskDialog
+from tui.widgets.dialogs import Confirm
 from tui.widgets.pick import Pick
 from tui.widgets.text import plain
 
 if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
+    from tui.core.near_duplicates import NearDuplicates
     from tui.core.search import Hit
     from tui.core.workspace import Workspace
 
+_GROUPS_SHOWN = 200
 _OWN = {
     "csv": "csv: a table",
     "json": "json: the same with every value as it is",
@@ -49,6 +53,15 @@ class FormatsRead(Message):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+        super().__init__()
+
+
+class Grouped(Message):
+    """The near-duplicates of an index."""
+
+    def __init__(self, run: RunInfo, found: NearDuplicates) -> None:
+        self.run = run
+        self.found = found
         super().__init__()
 
 
@@ -165,6 +178,57 @@ class Using(Searching):
             self._tell_facts()
         self.post_message(RefreshRequested("datasets"))
 
+    # Near-duplicates
+
+    @work(group="use")
+    async def action_duplicates(self) -> None:
+        """Group what is nearly the same in this index, and offer to tag all but one of each group."""
+        run = self._run
+        if run is None:
+            self.tell("Choose an index first: press o.")
+            return
+        far = run.metric == "euclidean"
+        title = "Squared distance at most" if far else "Score of a pair at least"
+        typed = await self.ask(AskDialog(title, value="" if far else "0.98", wrong=_wrong_number))
+        if typed:
+            self._cancel()
+            self._wait(self._load_duplicates(run, float(typed)), "comparing every vector")
+
+    @core_call("searching")
+    def _load_duplicates(self, run: RunInfo, threshold: float) -> Message | None:
+        from tui.core.near_duplicates import near_duplicates
+
+        worker = get_current_worker()
+        found = near_duplicates(
+            self.kitescope.workspace,
+            run.dataset,
+            run.brain_key,
+            threshold,
+            should_stop=lambda: worker.is_cancelled,
+        )
+        return Grouped(run, found)
+
+    @on(Grouped)
+    @work(group="use")
+    async def _show_groups(self, message: Grouped) -> None:
+        self._waiting = None
+        self._tell_facts()
+        found, run = message.found, message.run
+        if not found.groups:
+            self.tell(f"No two of {found.compared:,} are that near (threshold {found.threshold:g}).")
+            return
+        spare = found.spare
+        lines = [
+            f"{number}. " + "\n   ".join(item.filepath for item in group)
+            for number, group in enumerate(found.groups[:_GROUPS_SHOWN], 1)
+        ]
+        if (more := len(found.groups) - _GROUPS_SHOWN) > 0:
+            lines.append(f"… and {more:,} groups more")
+        title = f"{len(found.groups):,} groups of near-duplicates. Tag {len(spare):,} as duplicate?"
+        body = "All but the first of each group, which was added first:\n\n" + "\n".join(lines)
+        if await self.ask(Confirm(title, body, yes="Tag")) and self._writable("tagged"):
+            self._load_use("tagging", partial(_tag, run, spare, ["duplicate"], False))
+
     def action_python(self) -> None:
         """Copy what opens the index in a notebook."""
         if self._run is None:
@@ -179,6 +243,14 @@ class Using(Searching):
         text = snippet(self.kitescope.workspace, run.dataset, run.brain_key)
         self.app.call_from_thread(self.app.copy_to_clipboard, text)
         return Used(f"Copied: the Python that opens {run.dataset} / {run.brain_key}")
+
+
+def _wrong_number(text: str) -> str:
+    try:
+        float(text)
+    except ValueError:
+        return "Give a number, such as 0.98"
+    return ""
 
 
 def _tagged(item: Hit | SampleInfo, message: Used) -> Hit | SampleInfo:

@@ -1,0 +1,55 @@
+"""``duplicates``: what is nearly the same, in groups."""
+
+from __future__ import annotations
+
+import click
+
+from tui.cli.session import Session, command, json_option
+
+
+@click.command(short_help="Find near-duplicates, in groups.")
+@click.argument("dataset")
+@click.argument("key")
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.98,
+    show_default=True,
+    metavar="SCORE",
+    help="Pairs at least this similar; for euclidean: at most this squared distance.",
+)
+@click.option("--tag", metavar="T", help="Tag all but the oldest of each group.")
+@json_option
+@command
+def duplicates(
+    session: Session, dataset: str, key: str, threshold: float, tag: str | None, as_json: bool
+) -> None:
+    """Group the near-duplicates in the index KEY of DATASET."""
+    from tui.core import results
+    from tui.core.near_duplicates import near_duplicates
+    from tui.core.runs import require_run
+
+    ws = session.workspace()
+    if tag is not None:
+        ws.require_writable(f"tag in dataset {dataset!r}")
+    found = near_duplicates(ws, dataset, key, threshold)
+    if tag is not None and found.spare:
+        field = require_run(ws, dataset, key).patches_field
+        results.tag(ws, dataset, found.spare, [tag], patches_field=field)
+    if as_json:
+        groups = [[item.id for item in group] for group in found.groups]
+        session.out.json(
+            {"threshold": threshold, "metric": found.metric, "compared": found.compared, "groups": groups}
+        )
+        return
+    session.out.table(
+        ("group", "id", "label", "file"),
+        [
+            (number, item.id, item.label, item.filepath)
+            for number, group in enumerate(found.groups, 1)
+            for item in group
+        ],
+        empty="There are no near-duplicates at this threshold.",
+    )
+    tagged = f"; {len(found.spare)} tagged {tag}" if tag is not None else ""
+    session.out.say(f"{len(found.groups)} groups in {found.compared:,} vectors{tagged}.")
