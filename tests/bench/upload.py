@@ -15,10 +15,7 @@ def run(quick: bool) -> list[dict[str, object]]:
     """Rows of the report."""
     count = 10_000 if quick else 100_000
     rows: list[dict[str, object]] = []
-    for kind, title, goal in (
-        ("standalone", "Milvus standalone", ">= 2.5"),
-        ("lite", "Milvus Lite", ">= 1.5"),
-    ):
+    for kind, title, goal in _ENGINES:
         ours, stock = _measure(kind, count, 1 if quick else 2)
         what = f"{count:,} x 512 to {title}"
         rows.append(_speed(f"upload {what} until searchable, vectors/s", count, "ready", ours, stock, goal))

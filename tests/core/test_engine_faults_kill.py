@@ -35,7 +35,7 @@ from tui.core.progress import Progress
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace
 pymilvus()
-filling._FEW = 300  # as a large build: a server's index is made at the end
+filling._LATE = 0  # as a large build: a server's index is made at the end
 def say(*facts):
     os.write(1, (json.dumps(facts) + "\\n").encode())
 def tell(event):

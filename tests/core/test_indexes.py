@@ -144,8 +144,8 @@ class _StopAfterUpload:
 def test_a_cancelled_build_keeps_what_is_done_and_goes_on_there(
     engine_workspace: Workspace, unique_name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.core.filling.fill._FEW", 500)  # as a large build: the server's index comes last
-    # Five requests are on their way at a time: enough must be left that those are not everything.
+    monkeypatch.setattr("tui.core.filling.fill._LATE", 0)  # as a large build: the server's index comes last
+    # Several requests are on their way at a time: enough must be left that those are not everything.
     ws, name = engine_workspace, unique_name("cancel")
     make_samples(ws, name, 6_000)
     rows = random_vectors(6_000)

@@ -196,8 +196,13 @@ class Server:
         with milvus_link.translated(self.address, name):
             if self._is_loaded(name):
                 return
-            self._begin(lambda: self._client.load_collection(name, timeout=self._patience, _async=True))
+            self.begin_load(name)
             milvus_link.wait_until(lambda: should_stop() or self._is_loaded(name), 300.0, f"loading {name}")
+
+    def begin_load(self, name: str) -> None:
+        """Ask for a collection to be loaded, and do not wait until it is."""
+        with milvus_link.translated(self.address, name):
+            self._begin(lambda: self._client.load_collection(name, timeout=self._patience, _async=True))
 
     def _begin(self, call: Callable[[], None]) -> None:
         """Make a call that Milvus Lite carries out before it answers, whether we listen or not."""

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
 _ROUNDS = 4
-# Below, a server indexes while it ingests faster than an index can be dropped and made again.
+# A server answers searches of fewer than these without an index, and nobody waits for it.
 _FEW = 20_000
+# Bytes of vectors. A server indexes what fills a segment while it ingests, which takes longer in all than an
+# index made at the end. Below, loading costs nothing: it happens while vectors are made and written.
+_LATE = 512 << 20
 _STALLED = 60.0
 _PAUSE = 0.5
 
@@ -194,8 +197,7 @@ class Filler:
         if self._source is None:
             self._source = self.open_source()
         check_dim(self.info, self._source.dim)
-        many = coverage.missing > _FEW
-        if self.info is not None and self.unfinished and many:
+        if self.info is not None and self.unfinished and _is_late(coverage.missing, self.info.dim):
             self.patience.call(self._postpone_index)
         there = coverage.expected - coverage.missing
         parts = self._parts(coverage, skipped)
@@ -212,7 +214,7 @@ class Filler:
                 if not batch.ids:
                     continue
                 if uploader is None:
-                    uploader = self._uploader(batch.vectors.shape[1], there, coverage.expected, many)
+                    uploader = self._uploader(batch.vectors.shape[1], there, coverage)
                 uploader.put(batch.ids, batch.sample_ids, batch.vectors)
             self.patience.check()
             if uploader is not None:
@@ -239,10 +241,11 @@ class Filler:
         if not milvus.is_lite:
             milvus.drop_index(self.name)
 
-    def _uploader(self, dim: int, there: int, total: int, many: bool) -> Uploader:
+    def _uploader(self, dim: int, there: int, coverage: Coverage) -> Uploader:
+        total = coverage.expected
         self.lease.require()
         if self.info is None:
-            self._create(dim, many)
+            self._create(dim, _is_late(coverage.missing, dim))
         check_dim(self.info, dim)
         self.tell(Progress("upload", there, total))
         rows = self.spec.batch_size if self.spec.source.model is None else None
@@ -255,7 +258,7 @@ class Filler:
             rows,
         )
 
-    def _create(self, dim: int, many: bool) -> None:
+    def _create(self, dim: int, late: bool) -> None:
         """Make the collection, and let the engine judge the index before hours of work depend on it."""
 
         def create(milvus: Milvus) -> CollectionInfo:
@@ -273,10 +276,12 @@ class Filler:
             except KitescopeError:
                 milvus.drop(self.name)
                 raise
-            if many:
-                self._postpone_index(milvus)
-            if milvus.is_lite or not many:
+            if milvus.is_lite:
                 milvus.load(self.name, self._stopping)
+            elif late:
+                self._postpone_index(milvus)
+            else:
+                milvus.begin_load(self.name)
             return milvus.describe(self.name, counted=False)
 
         self.info = self.patience.call(create)
@@ -313,6 +318,10 @@ class Filler:
 
     def _stopping(self) -> bool:
         return self.patience.stopping()
+
+
+def _is_late(missing: int, dim: int) -> bool:
+    return missing * dim * 4 > _LATE
 
 
 def mark_ready(patience: Patience, name: str) -> None:

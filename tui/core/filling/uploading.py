@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tui.core.filling.patience import Patience
     from tui.core.milvus import Milvus
 
-# Milvus Lite's collections take one writer; a server is kept busy by three requests in flight.
-_SERVER_THREADS = 3
+# Milvus Lite's collections take one writer; a server is kept busy by two requests in flight.
+_SERVER_THREADS = 2
 _LITE_THREADS = 1
 _WAITING = 1
 # A slow model must not lose minutes of work to a kill: what is there goes out when nothing else does.
