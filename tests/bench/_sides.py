@@ -51,10 +51,17 @@ class Bench:
             | {"FIFTYONE_DATABASE_URI": self.mongo.uri}
         )
 
-    def call(self, action: str, *, kill_at: int | None = None, **facts: Any) -> dict[str, Any]:
+    def call(
+        self,
+        action: str,
+        *,
+        kill_at: int | None = None,
+        module: str = "tests.bench._sides",
+        **facts: Any,
+    ) -> dict[str, Any]:
         """Run one side and answer what it measured; with ``kill_at``, kill it when so many are written."""
         facts |= {"mongo": self.mongo.uri, "milvus": self.milvus.uri}
-        command = [sys.executable, "-m", "tests.bench._sides", action, json.dumps(facts)]
+        command = [sys.executable, "-m", module, action, json.dumps(facts)]
         answer: dict[str, Any] = {}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.environment()) as process:
             assert process.stdout is not None
@@ -117,7 +124,7 @@ class Memory:
             return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-def _workspace(facts: dict[str, Any]) -> Any:
+def workspace(facts: dict[str, Any]) -> Any:
     from tui.core.settings import resolve
     from tui.core.workspace import Workspace
 
@@ -128,7 +135,7 @@ def _make_dataset(facts: dict[str, Any]) -> dict[str, Any]:
     """A dataset of many samples, by copying one: FiftyOne itself would take 0.45 ms for each."""
     from bson import ObjectId
 
-    with _workspace(facts) as ws:
+    with workspace(facts) as ws:
         fo = ws.fiftyone()
         dataset = fo.Dataset(facts["dataset"], persistent=True)
         dataset.add_sample(fo.Sample(filepath="/nowhere/0.png"))
@@ -161,7 +168,7 @@ def _ours_build(facts: dict[str, Any]) -> dict[str, Any]:
     from tui.core.progress import Progress
 
     assert tui.core.filling.building
-    with _workspace(facts) as ws:
+    with workspace(facts) as ws:
         ws.milvus()
         ws.database().command("ping")
         memory, began = Memory(), time.perf_counter()
@@ -208,7 +215,7 @@ def _stock_add(facts: dict[str, Any]) -> dict[str, Any]:
     ready = time.perf_counter() - began
     peak = memory.peak()
     if not facts.get("lite"):
-        with _workspace(facts) as ws:
+        with workspace(facts) as ws:
             while ws.milvus().index_progress(facts["collection"])[0] < len(ids):
                 time.sleep(0.5)
     indexed = time.perf_counter() - began
@@ -222,7 +229,7 @@ def _ours_sync(facts: dict[str, Any]) -> dict[str, Any]:
     from tui.core import indexes
 
     assert tui.core.filling.syncing
-    with _workspace(facts) as ws:
+    with workspace(facts) as ws:
         ws.milvus()
         ws.database().command("ping")
         memory, began = Memory(), time.perf_counter()
@@ -235,7 +242,7 @@ def _forget(facts: dict[str, Any]) -> dict[str, Any]:
     """Delete what a build made, so that the next starts afresh."""
     from tui.core import runs
 
-    with _workspace(facts) as ws:
+    with workspace(facts) as ws:
         if runs.get_run(ws, facts["dataset"], "k") is not None:
             runs.delete(ws, facts["dataset"], "k")
         for name in ws.milvus().collections():
@@ -273,7 +280,7 @@ def _searched(
 def _ours_search(facts: dict[str, Any]) -> dict[str, Any]:
     from tui.core.documents.scopes import scope_ids
 
-    with _workspace(facts) as ws:
+    with workspace(facts) as ws:
         milvus = ws.milvus()
         ids = [one for page, _ in scope_ids(ws, _spec(facts).scope) for one in page]
         name = facts["collection"]
