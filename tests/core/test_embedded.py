@@ -30,7 +30,7 @@ CREATE = 'm.create(NAME, dim=2, metric="cosine", consistency_level="Strong", pro
 @pytest.fixture(autouse=True)
 def nothing_left_behind(home: Path) -> Iterator[None]:
     yield
-    if (process := embedded.milvus_process()) is not None:
+    if (process := embedded.milvus_server().process()) is not None:
         process.resume()
         process.kill()
         process.wait(10)
@@ -41,7 +41,7 @@ def address_file() -> Path:
 
 
 def server() -> psutil.Process:
-    process = embedded.milvus_process()
+    process = embedded.milvus_server().process()
     assert process is not None
     return process
 
@@ -53,14 +53,14 @@ def test_one_server_on_loopback_in_private_folders() -> None:
     assert [f"http://{a.ip.removeprefix('::ffff:')}:{a.port}" for a in listening] == [uri]
     assert stat.S_IMODE(embedded.milvus_data().stat().st_mode) == 0o700
     assert stat.S_IMODE(address_file().stat().st_mode) == 0o600
-    assert stat.S_IMODE(embedded.milvus_log().stat().st_mode) == 0o600
+    assert stat.S_IMODE(embedded.milvus_server().log.stat().st_mode) == 0o600
     assert os.getsid(server().pid) == server().pid
 
 
 def test_ten_starters_at_once_share_one_server() -> None:
     code = KITESCOPE + (
         "import sys; NAME = 'c' + sys.argv[1]; m = ws.milvus()\n" + CREATE + "\n"
-        "from tui.core import embedded; print(embedded.milvus_process().pid, m.count(NAME))"
+        "from tui.core import embedded; print(embedded.milvus_server().process().pid, m.count(NAME))"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(n)], stdout=subprocess.PIPE, text=True)
@@ -175,7 +175,7 @@ def test_status_starts_nothing() -> None:
 
 def test_children_do_not_inherit_the_port_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIFTYONE_PRIVATE_DATABASE_PORT", "1")
-    child = embedded.child_environment()
+    child = processes.child_environment()
     assert "FIFTYONE_PRIVATE_DATABASE_PORT" not in child
     assert child["HOME"] == os.environ["HOME"]
-    assert embedded.child_environment({"A": "1", "FIFTYONE_PRIVATE_DATABASE_PORT": "2"}) == {"A": "1"}
+    assert processes.child_environment({"A": "1", "FIFTYONE_PRIVATE_DATABASE_PORT": "2"}) == {"A": "1"}

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui import paths
-from tui.core.embedded import child_environment
 from tui.core.errors import InvalidInput, KitescopeError, ReadOnly
 from tui.core.files import private_dir
+from tui.core.services.processes import child_environment
 from tui.core.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tui.core.embedded import child_environment
 from tui.core.errors import InvalidInput, KitescopeError, ReadOnly
+from tui.core.services.processes import child_environment
 from tui.jobs.process import send
 from tui.jobs.store import JobStore
 
