@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -315,7 +316,7 @@ class Kitescope(App[None]):
     @on(BuildRequested)
     def _build(self, message: BuildRequested) -> None:
         spec = message.spec
-        self._start_job("build", spec.scope.dataset, spec.brain_key, spec)
+        self._start_job("build", spec.scope.dataset, spec.brain_key, spec, message.confirmed)
 
     @on(SyncRequested)
     def _sync(self, message: SyncRequested) -> None:
@@ -323,13 +324,19 @@ class Kitescope(App[None]):
 
     @core_call("starting the job", exclusive=False)
     def _start_job(
-        self, kind: JobKind, dataset: str, brain_key: str, build: BuildSpec | None = None
+        self,
+        kind: JobKind,
+        dataset: str,
+        brain_key: str,
+        build: BuildSpec | None = None,
+        confirmed: str = "",
     ) -> Message | None:
         from tui.jobs import supervisor
         from tui.jobs.spec import job_spec
 
         self.workspace.require_writable(f"start a {kind}")
-        supervisor.start(job_spec(kind, dataset, brain_key, self.settings, build), self.settings)
+        settings = replace(self.settings, confirmed=confirmed)
+        supervisor.start(job_spec(kind, dataset, brain_key, settings, build), settings)
         self.call_from_thread(self.action_show_screen, "jobs")
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
 

@@ -55,6 +55,14 @@ def test_a_profile_is_saved_listed_used_and_removed(cli: Cli) -> None:
     assert cli("connections", "list", "--json").json == []
 
 
+def test_a_protected_profile_drops_nothing_without_its_name(cli: Cli) -> None:
+    cli("connections", "save", "lab", "--protected")
+    drop = ("collections", "drop", "nowhere", "--yes")
+    assert "profile lab is protected" in one_error_line(cli("--profile", "lab", *drop, ok=False))
+    allowed = cli("--profile", "lab", "--confirm-protected", "lab", *drop, ok=False)
+    assert "no collection" in one_error_line(allowed)
+
+
 def test_secrets_are_saved_only_when_asked_for(cli: Cli, home: Path) -> None:
     file = home / "xdg-config" / "kitescope" / "profiles.toml"
     flags = ("--milvus-uri", "http://lab:19530", "--milvus-token", f"root:{SECRET}")

@@ -76,6 +76,8 @@ def build(session: Session, detach: bool, as_json: bool, **options: Any) -> None
     spec = _spec(settings, **options)
     ws = session.workspace()
     ws.require_writable("build an index")
+    if spec.overwrite:
+        ws.require_destroyable(f"overwrite run {spec.brain_key!r}")
     plan = indexes.plan(ws, spec)
     _tell_plan(session, plan)
     run_build(session, spec, detach=detach, as_json=as_json)

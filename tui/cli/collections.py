@@ -120,7 +120,7 @@ def drop(session: Session, name: str, yes: bool, as_json: bool) -> None:
     from tui.core import collections as core
 
     ws = session.workspace()
-    ws.require_writable(f"drop collection {name!r}")
+    ws.require_destroyable(f"drop collection {name!r}")
     row = core.collection_row(ws, name)
     count = "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
     session.agree(f"Drop collection {name!r} with {count} vectors?", yes=yes)

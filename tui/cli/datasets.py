@@ -100,7 +100,7 @@ def delete(session: Session, name: str, with_collections: bool, yes: bool, as_js
     from tui.core.datasets import dataset_detail, delete_dataset
 
     ws = session.workspace()
-    ws.require_writable(f"delete dataset {name!r}")
+    ws.require_destroyable(f"delete dataset {name!r}")
     detail = dataset_detail(ws, name)
     also = " and the Milvus collections of its runs" if with_collections else ""
     session.agree(

@@ -115,7 +115,7 @@ def delete(session: Session, dataset: str, key: str, keep_collection: bool, yes:
     from tui.core import runs as core
 
     ws = session.workspace()
-    ws.require_writable(f"delete run {key!r}")
+    ws.require_destroyable(f"delete run {key!r}")
     run = core.require_run(ws, dataset, key)
     also = f" and drop collection {run.collection!r}" if run.collection and not keep_collection else ""
     session.agree(f"Delete run {key!r} of dataset {dataset!r}{also}?", yes=yes)
@@ -133,7 +133,7 @@ def cleanup(session: Session, dataset: str, key: str, yes: bool, as_json: bool) 
     from tui.core import runs as core
 
     ws = session.workspace()
-    ws.require_writable(f"clean up run {key!r}")
+    ws.require_destroyable(f"clean up run {key!r}")
     run = core.require_run(ws, dataset, key)
     session.agree(f"Drop collection {run.collection!r} of run {key!r}?", yes=yes)
     _tell(session, core.cleanup(ws, dataset, key), "cleaned up", as_json)

@@ -29,6 +29,7 @@ class Session:
     profile: str | None = None
     timeout: float = 5.0
     readonly: bool = False
+    confirmed: str = ""
     debug: bool = False
     _settings: Settings | None = field(default=None, repr=False)
     _workspace: Workspace | None = field(default=None, repr=False)
@@ -40,7 +41,11 @@ class Session:
             from tui.jobs.redact import secrets_of
 
             self._settings = resolve(
-                flags=self.flags, profile=self.profile, timeout=self.timeout, readonly=self.readonly
+                flags=self.flags,
+                profile=self.profile,
+                timeout=self.timeout,
+                readonly=self.readonly,
+                confirmed=self.confirmed,
             )
             self.out.hide(secrets_of(self._settings))
         return self._settings

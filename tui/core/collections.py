@@ -84,7 +84,8 @@ def load(ws: Workspace, name: str) -> CollectionRow:
 
 
 def release(ws: Workspace, name: str) -> CollectionRow:
-    """Take a collection out of Milvus' memory; its data stay."""
+    """Take a collection out of Milvus' memory; its data stay. Raises ``ReadOnly``."""
+    ws.require_writable(f"release collection {name!r}")
     existing(ws, name)
     ws.milvus().release(name)
     return collection_row(ws, name)
@@ -99,7 +100,7 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
         InvalidInput: runs use it; deleting or cleaning them up is what is meant then.
         KitescopeError: a build is writing to it.
     """
-    ws.require_writable(f"drop collection {name!r}")
+    ws.require_destroyable(f"drop collection {name!r}")
     row = collection_row(ws, name)
     if row.runs:
         raise InvalidInput(

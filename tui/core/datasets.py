@@ -159,7 +159,7 @@ def delete_dataset(ws: Workspace, name: str, with_collections: bool = False) -> 
     """
     from tui.core.documents import run_documents
 
-    ws.require_writable(f"delete dataset {name!r}")
+    ws.require_destroyable(f"delete dataset {name!r}")
     record = read(ws, name)
     samples = dataset_info(ws, record).samples
     mine, kept = _collections_of(name, run_documents.all_runs(ws))

@@ -150,7 +150,7 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
         EngineUnreachable: Milvus does not answer; the run is still there and still names its collection.
         KitescopeError: a build or sync is writing to the collection, or the run was deleted just now.
     """
-    ws.require_writable(f"delete run {key!r}")
+    ws.require_destroyable(f"delete run {key!r}")
     document = require(ws, dataset, key)
     if not document.is_milvus:
         from tui.core.datasets import load
@@ -184,7 +184,7 @@ def cleanup(ws: Workspace, dataset: str, key: str) -> Removed:
         InvalidInput: the run has no collection of its own.
         EngineUnreachable: Milvus does not answer.
     """
-    ws.require_writable(f"clean up run {key!r}")
+    ws.require_destroyable(f"clean up run {key!r}")
     document = require(ws, dataset, key)
     removed = _drop(ws, document)
     if not removed.dropped:

@@ -62,7 +62,8 @@ class Settings:
         timeout: seconds to wait for an engine to answer.
         readonly: nothing may be changed.
         profile: the profile that took part, if one did.
-        protected: destructive actions ask for the name to be typed.
+        protected: what destroys is refused unless ``confirmed`` is the name.
+        confirmed: what the user typed to allow it.
         database_name: FiftyOne's database inside MongoDB.
         database_dir: where FiftyOne's own service keeps its data.
     """
@@ -75,6 +76,7 @@ class Settings:
     readonly: bool = False
     profile: str | None = None
     protected: bool = False
+    confirmed: str = ""
     database_name: str = "fiftyone"
     database_dir: str = ""
 
@@ -87,6 +89,11 @@ class Settings:
     def embedded_database(self) -> bool:
         """No URI anywhere: the database is FiftyOne's own service."""
         return self.database_uri.value is None
+
+    @property
+    def confirm_word(self) -> str:
+        """What has to be typed before something is destroyed: the profile's name."""
+        return self.profile or "protected"
 
     def milvus_kwargs(self) -> dict[str, str | bool]:
         """What is set, unmasked, as ``MilvusClient`` takes it."""
@@ -158,6 +165,7 @@ def resolve(
     profile: str | None = None,
     timeout: float = 5.0,
     readonly: bool = False,
+    confirmed: str = "",
 ) -> Settings:
     """Find every value.
 
@@ -168,6 +176,7 @@ def resolve(
             no server, whatever the environment says.
         timeout: seconds.
         readonly: refuse changes, also when the profile allows them.
+        confirmed: the name of a protected profile, which allows what destroys.
 
     Raises:
         UnknownName: there is no such profile.
@@ -200,6 +209,7 @@ def resolve(
         readonly=readonly or (chosen is not None and chosen.readonly),
         profile=chosen.name if chosen is not None else profile,
         protected=chosen is not None and chosen.protected,
+        confirmed=confirmed,
         database_name=config.database_name,
         database_dir=config.database_dir,
     )

@@ -361,6 +361,10 @@ class BuildScreen(BaseScreen):
             title = f"Replace {run.dataset} / {run.brain_key}?"
             if not await self.ask(Confirm(title, body, yes="Replace", typed=run.brain_key)):
                 return
+        what = f"replace the run {spec.brain_key}"
+        confirmed = await self.confirm_protected(what) if spec.overwrite else ""
+        if confirmed is None:
+            return
         self._planned = None
         self._form["overwrite"].put("no")
-        self.post_message(BuildRequested(spec))
+        self.post_message(BuildRequested(spec, confirmed))

@@ -101,10 +101,13 @@ class CollectionActions(RunActions):
             "database, or another application, may need them."
         )
         single = len(rows) == 1
-        title = f"Drop {rows[0].name}?" if single else f"Drop {len(rows)} collections?"
+        what = rows[0].name if single else f"{len(rows)} collections"
         word = rows[0].name if single else f"drop {len(rows)}"
-        if await self.ask(Confirm(title, body, yes="Drop", typed=word)):
-            self.each("dropping", [Work(row.name, partial(_drop, row.name)) for row in rows])
+        dialog = Confirm(f"Drop {what}?", body, yes="Drop", typed=word)
+        if not await self.ask(dialog) or (confirmed := await self.confirm_protected(f"drop {what}")) is None:
+            return
+        work = [Work(row.name, partial(_drop, row.name)) for row in rows]
+        self.each("dropping", work, confirmed=confirmed)
 
 
 def _what_goes(row: CollectionRow) -> str:

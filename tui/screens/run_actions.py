@@ -157,9 +157,10 @@ class RunActions(BulkScreen):
         if not runs or not self._writable("deleted"):
             return
         answer = await self.ask(DeleteRuns(runs, self.state.runs or ()))
-        if answer is not None:
-            keep = answer == "keep"
-            self.each("deleting", [Work(named(run), partial(_delete, run, keep)) for run in runs])
+        if answer is None or (word := await self.confirm_protected(f"delete {_many(runs)}")) is None:
+            return
+        work = [Work(named(run), partial(_delete, run, answer == "keep")) for run in runs]
+        self.each("deleting", work, confirmed=word)
 
     @work
     async def cleanup_runs(self) -> None:
@@ -175,9 +176,11 @@ class RunActions(BulkScreen):
             "\n".join(lines)
             + "\n\nThe vectors go for good; the runs stay, and cannot be searched until they are built again."
         )
-        word = word_for(runs, "drop")
-        if await self.ask(Confirm(f"Drop {many}?", body, yes="Drop", typed=word)):
-            self.each("cleaning up", [Work(named(run), partial(_cleanup, run)) for run in runs])
+        dialog = Confirm(f"Drop {many}?", body, yes="Drop", typed=word_for(runs, "drop"))
+        if not await self.ask(dialog) or (word := await self.confirm_protected(f"drop {many}")) is None:
+            return
+        work = [Work(named(run), partial(_cleanup, run)) for run in runs]
+        self.each("cleaning up", work, confirmed=word)
 
     @work
     async def load_runs(self) -> None:
@@ -211,6 +214,10 @@ class RunActions(BulkScreen):
             self.tell(f"{named(run)} has no collection in Milvus.")
             return False
         return True
+
+
+def _many(runs: Sequence[RunInfo]) -> str:
+    return f"the run {named(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
 
 
 def _describe(run: RunInfo, ws: Workspace) -> str:

@@ -72,6 +72,8 @@ def build(
 ) -> BuildResult:
     """Build an index; see ``indexes.build``."""
     ws.require_writable("build an index")
+    if spec.overwrite:
+        ws.require_destroyable(f"overwrite run {spec.brain_key!r}")
     spec = complete(spec)
     patience = Patience(ws, one_at_a_time(on_event), should_stop, wait)
     purpose = f"building {spec.scope.dataset}/{spec.brain_key}"
