@@ -57,7 +57,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--index-param", "index_params", multiple=True, metavar="KEY=VALUE", help="Such as M=16.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Decoders beside the model.")
-@click.option("--device", default="auto", show_default=True, metavar="cpu|cuda[:i]|auto")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="cpu|cuda[:i],...|auto",
+    help="One, or several that share the work; auto is every GPU.",
+)
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16", "auto"]), default="auto", show_default=True
 )
@@ -245,6 +251,8 @@ def _tell_plan(session: Session, plan: BuildPlan) -> None:
     dim = f" of dimension {plan.dim}" if plan.dim else ""
     there = f", {plan.resumes:,} of them there already" if plan.resumes else ""
     session.out.say(f"{plan.vectors:,} vectors{dim} into collection {plan.collection}{there}.")
+    if plan.runs_on:
+        session.out.say(f"The model runs on: {plan.runs_on}.")
     for warning in plan.warnings:
         session.out.say(f"warning: {warning}")
 

@@ -59,6 +59,7 @@ class BuildSpec:
     Attributes:
         collection: its name in Milvus; None chooses one that starting again finds.
         batch_size: pictures that a model gets at once, or vectors in one request.
+        device: one, or several with commas that share the work; ``auto`` is every GPU, or the CPU.
         overwrite: replace the run that has this key, once the new index is complete.
     """
 
@@ -84,6 +85,7 @@ class BuildPlan:
         vectors: items in scope. dim: None while only loading the model would tell.
         memory_bytes: what the index will take in Milvus, about; None without ``dim``.
         resumes: vectors that an unfinished build left there, as far as Milvus tells without loading them.
+        runs_on: the GPUs with their load, or the CPU; empty where no network makes the vectors.
     """
 
     collection: str
@@ -92,6 +94,7 @@ class BuildPlan:
     memory_bytes: int | None
     resumes: int
     warnings: tuple[str, ...] = ()
+    runs_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

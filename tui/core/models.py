@@ -29,7 +29,6 @@ __all__ = ["BUILTIN", "Embedder", "ModelInfo", "list_models", "load_model", "mod
 
 Source = Literal["built-in", "fiftyone-zoo", "torchvision", "user"]
 TORCHVISION_PREFIX = "torchvision:"
-DEVICES = ("auto", "cpu", "cuda", "cuda:N")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -106,8 +105,10 @@ def load_model(
 
     Args:
         name: see above.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; the built-in model always runs on the CPU.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; of several the first. The built-in model always
+            runs on the CPU.
         precision: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32, so that vectors equal stock FiftyOne's.
+            What the device lacks is replaced, and the model's ``notice`` says so.
         on_event: hears of the download's bytes as phase ``model``.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core.client.index_types import CONSISTENCY_LEVELS, HNSW_DEFAULT, LITE_TYPES, METRICS
+from tui.core.vision import devices
 from tui.widgets.form import ChoiceField, Heading, TextField
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _wrong_collection(text: str) -> str:
 
 
 def _wrong_device(text: str) -> str:
-    return "" if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text) else "auto, cpu, cuda or cuda:1"
+    return "" if devices.SYNTAX.fullmatch(text) else devices.WORDS
 
 
 def _wrong_file(text: str) -> str:
@@ -232,7 +233,9 @@ def work_fields() -> Fields:
         TextField(
             "workers", "Workers", placeholder="chosen for this machine", wrong=_wrong_workers, hint="Decoders"
         ),
-        TextField("device", "Device", "auto", wrong=_wrong_device, hint="auto, cpu, cuda, or cuda:1"),
+        TextField(
+            "device", "Device", "auto", wrong=_wrong_device, hint=f"{devices.WORDS}; auto is every GPU"
+        ),
         ChoiceField(
             "precision",
             "Precision",

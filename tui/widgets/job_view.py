@@ -207,7 +207,7 @@ def _load(load: JobLoad) -> str:
         f"{load.processes} process{'es' if load.processes > 1 else ''}",
     ]
     parts += [
-        f"GPU {gpu.index} {'–' if gpu.percent is None else gpu.percent}% "
+        f"GPU {gpu.index} {gpu.name} {'–' if gpu.percent is None else gpu.percent}% "
         f"{gpu.used_mb:,} of {gpu.total_mb:,} MiB ({gpu.job_mb:,} by this job)"
         for gpu in load.gpus
     ]

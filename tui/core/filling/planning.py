@@ -14,7 +14,8 @@ from tui.core.filling.sources import check_rows
 from tui.core.filling.targets import Target, check_dim, choose
 from tui.core.filling.vector_files import RowIds, VectorFile
 from tui.core.indexes import BuildPlan, BuildSpec
-from tui.core.models import model_info
+from tui.core.models import BUILTIN, model_info
+from tui.core.vision import devices
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
@@ -36,14 +37,24 @@ def plan(ws: Workspace, spec: BuildSpec) -> BuildPlan:
     if not target.discard:
         check_dim(target.info, dim)
     there = _there(milvus, target)
+    runs_on, warning = _device(spec)
     return BuildPlan(
         target.last_name,
         items,
         dim,
         memory_bytes(items, dim, spec.index) if dim is not None else None,
         min(items, there or 0),
-        tuple(_warnings(ws, milvus, spec, target, items, there)),
+        (*([warning] if warning else []), *_warnings(ws, milvus, spec, target, items, there)),
+        runs_on,
     )
+
+
+def _device(spec: BuildSpec) -> tuple[str, str]:
+    """What the model runs on, and a warning; nothing where no network makes the vectors."""
+    source = spec.source
+    if source.model in (None, BUILTIN) or source.embeddings_field or source.embeddings:
+        return "", ""
+    return devices.forecast(spec.device)
 
 
 def known_dim(ws: Workspace, spec: BuildSpec) -> int | None:

@@ -11,7 +11,7 @@ import torch
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
-from tui.core.vision import catalog, downloads
+from tui.core.vision import catalog, devices, downloads
 from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, optimised, split, to_rows
 from tui.core.vision.user_code import resolve
 
@@ -25,7 +25,11 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 def load(name: str, source: Source, device: str, precision: str, on_event: OnEvent) -> Embedder:
     """Load one model; see `tui.core.models.load_model`."""
-    place, notice = choose_device(device)
+    names, unused = devices.choose(device)
+    place = torch.device(names[0])
+    if place.type == "cuda":
+        torch.cuda.set_device(place)  # pinned memory and a user's own code go there too
+    precision, changed = devices.settle_precision(precision, place)
     try:
         if source == "fiftyone-zoo":
             embedder = from_fiftyone(name, _zoo_model(name, place, on_event), place, precision)
@@ -40,35 +44,8 @@ def load(name: str, source: Source, device: str, precision: str, on_event: OnEve
         raise KitescopeError(
             f"The model {name} cannot be loaded: {reason}", "Check the name, its files and its requirements"
         ) from error
-    embedder.notice = notice
+    embedder.notice = ". ".join(filter(None, (unused, changed)))
     return embedder
-
-
-def choose_device(name: str) -> tuple[Any, str]:
-    """The torch device of that name, and a sentence for the user when a GPU here stays unused.
-
-    Raises:
-        InvalidInput: there is no such device, or torch cannot use it.
-    """
-    usable = torch.cuda.is_available()
-    if name == "auto":
-        if usable or not _gpu_is_here():
-            return torch.device("cuda:0" if usable else "cpu"), ""
-        why = (
-            "this torch is built without CUDA" if torch.version.cuda is None else "its driver does not answer"
-        )
-        return torch.device(
-            "cpu"
-        ), f"An NVIDIA GPU is here, but torch cannot use it ({why}): running on the CPU"
-    try:
-        device = torch.device(name)
-    except (RuntimeError, ValueError) as error:
-        raise InvalidInput(f"There is no device {name!r}", "Use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not usable:
-        raise InvalidInput("torch cannot use a GPU here", "Use --device cpu, or install a torch with CUDA")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"There is no {name}", f"There are {torch.cuda.device_count()} GPUs, from cuda:0")
-    return device, ""
 
 
 def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEmbedder:
@@ -254,10 +231,6 @@ def _users_inputs(transforms: Any) -> Inputs:
     from torchvision.transforms import CenterCrop, Resize
 
     return Inputs((Resize(256), CenterCrop(224)), *_IMAGENET)
-
-
-def _gpu_is_here() -> bool:
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
 
 
 def _default_collate(batch: list[Any]) -> Any:
