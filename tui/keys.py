@@ -200,6 +200,7 @@ SEARCH = [
         "search-browse", "b", "browse", "Browse", show=True, tip="Every picture of the dataset, to start from"
     ),
     _key("search-detail", "d", "detail", "Large", show=True, tip="The picture under the cursor, large"),
+    _key("search-labels", "c", "labels", "Labels", tip="Draw labels on the large picture, or leave them off"),
     _key("search-more", "M", "more", "More", tip="Load more results"),
     _key("search-narrow", "v", "narrow", "Narrow", show=True, tip="By saved view, tag, label or field value"),
     _key("search-widen", "V", "widen", "Everything", tip="Drop the narrowing"),

@@ -180,7 +180,7 @@ class SearchScreen(Using):
 
     def action_move(self, columns: int, rows: int) -> None:
         """Move the cursor."""
-        if self.has_class("-large") and self.has_class("-narrow"):
+        if self.has_class("-large"):
             columns, rows = columns or rows, 0
         self.grid.move(columns, rows)
 
@@ -214,6 +214,7 @@ class SearchScreen(Using):
         """Read pictures and results again."""
         super().action_refresh_data()
         self.grid.forget()
+        self.forget_details()
         for picture in self.query(Picture):
             picture.forget()
         self._wrong = None

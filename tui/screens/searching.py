@@ -18,7 +18,8 @@ from tui.core.errors import KitescopeError
 from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
-from tui.screens.base import BaseScreen, core_call
+from tui.screens.base import core_call
+from tui.screens.looking import Looking
 from tui.screens.search_messages import Counted, Found, Opened, PageRead
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
@@ -44,7 +45,7 @@ class _Waiting:
     words: str
 
 
-class Searching(BaseScreen):
+class Searching(Looking):
     """A screen that asks an index and shows what it answers; nothing here waits for an engine."""
 
     MAIN: ClassVar[str] = "#grid"
@@ -308,8 +309,9 @@ class Searching(BaseScreen):
             return True
         if super().go_back():
             return True
-        if self.has_class("-large") and self.has_class("-narrow"):
-            self.action_detail()
+        if self.has_class("-large"):
+            self.remove_class("-large")
+            self.call_after_refresh(self.focus_main)
             return True
         if self.grid.marks:
             self.grid.set_marks(frozenset())
@@ -317,12 +319,19 @@ class Searching(BaseScreen):
         return False
 
     def action_detail(self) -> None:
-        """The picture under the cursor, large; on a wide terminal, the grid alone."""
-        self.toggle_class("-large")
-        if self.has_class("-large") and self.has_class("-narrow"):
+        """Only the picture under the cursor, or only the grid; where there is room, then both again."""
+        if self.has_class("-large"):
+            self.remove_class("-large")
+            self.set_class(not self.has_class("-narrow"), "-alone")
+        elif self.has_class("-alone"):
+            self.remove_class("-alone")
+        else:
+            self.add_class("-large")
+        if self.has_class("-large"):
             self.query_one(DetailPane).focus()
         else:
             self.call_after_refresh(self.focus_main)
+        self.call_after_refresh(self._tell_facts)
 
     # What is told
 
@@ -343,7 +352,16 @@ class Searching(BaseScreen):
             self.query_one("#nothing", Static).update(words)
         current = grid.current
         item = self._items.get(current.id) if current else None
-        self.query_one(DetailPane).show(details(item, step, self._run) if item else None)
+        pane = self.query_one(DetailPane)
+        # A pane that is not seen needs nothing read.
+        more = (
+            self.known_of(self._run.dataset, item.sample_id) if item and self._run and pane.display else None
+        )
+        pane.show(details(item, step, self._run, more, labels=self._with_labels) if item else None)
+
+    def detail_arrived(self) -> None:
+        """Show it."""
+        self._tell_facts()
 
     @on(PictureGrid.EndReached)
     def _end_reached(self) -> None:
