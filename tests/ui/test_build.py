@@ -162,6 +162,10 @@ async def test_fields_follow_the_source_the_patches_and_the_index_type(
         await _type(pilot, app, "embeddings", str(tmp_path / "none.npy"))
         assert form.wrong() == {"embeddings": "There is no such file"}
         await _type(pilot, app, "embeddings", str(tmp_path / "v.npy"))
+        await _type(pilot, app, "made_by", "clip-vit-base32-torch")
+        await until(pilot, lambda: "and these have 8" in _screen(app)._reason())
+        await _type(pilot, app, "made_by", "my_models:clip")
+        assert form.spec().source == Source("my_models:clip", embeddings=str(tmp_path / "v.npy"))
         await until(pilot, lambda: _screen(app)._reason() == "")
         assert _screen(app)._planned.outlook.plan.dim == 8
         await _choose(pilot, app, "type", "IVF_FLAT")

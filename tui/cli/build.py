@@ -22,7 +22,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.argument("dataset")
 @click.argument("key")
 @click.option(
-    "--model", metavar="NAME", help="Embed with this model; see 'models list'. Default: the built-in one."
+    "--model",
+    metavar="NAME",
+    help="Embed with this model; see 'models list'. Default: the built-in one. Beside --embeddings-field or "
+    "--embeddings: what made those vectors, so that text and pictures can be searched.",
 )
 @click.option("--embeddings-field", metavar="FIELD", help="Take the vectors from this field.")
 @click.option(
@@ -199,21 +202,22 @@ def _source(given: dict[str, Any]) -> Source:
     from tui.core.indexes import Source
     from tui.core.models import BUILTIN
 
-    sources = [name for name in ("model", "embeddings_field", "embeddings") if given[name] is not None]
-    if len(sources) > 1:
-        named = " and ".join(f"--{name.replace('_', '-')}" for name in sources)
-        raise click.UsageError(f"{named} exclude each other: vectors come from one source")
+    if given["embeddings_field"] is not None and given["embeddings"] is not None:
+        raise click.UsageError(
+            "--embeddings-field and --embeddings exclude each other: vectors come from one source"
+        )
     if given["ids"] is not None and given["embeddings"] is None:
         raise click.UsageError("--ids names the rows of --embeddings, which is missing")
-    if sources and sources[0] != "model":
-        _refuse_embedding_options(given)
     source = Source(
         model=given["model"],
         embeddings_field=given["embeddings_field"],
         embeddings=str(given["embeddings"]) if given["embeddings"] else None,
         ids=str(given["ids"]) if given["ids"] else None,
     )
-    return source if sources else replace(source, model=BUILTIN)
+    if not source.embeds:
+        _refuse_embedding_options(given)
+        return source
+    return source if source.model else replace(source, model=BUILTIN)
 
 
 def _refuse_embedding_options(given: dict[str, Any]) -> None:

@@ -40,7 +40,8 @@ class Source:
     """Where the vectors come from: a model, a field of the dataset, or a file; nothing is the built-in model.
 
     Attributes:
-        model: a name that ``models.load_model`` knows.
+        model: a name that ``models.load_model`` knows. Beside a field or a file it says what made their
+            vectors: queries by text and picture go through it, and a sync embeds new items with it.
         embeddings_field: a field that holds vectors.
         embeddings: a ``.npy`` file of one vector a row, in dataset order unless ``ids`` is given.
         ids: a file of the ids of its rows, ``.npy`` or text with one a line.
@@ -50,6 +51,11 @@ class Source:
     embeddings_field: str | None = None
     embeddings: str | None = None
     ids: str | None = None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether pictures are embedded; otherwise the vectors are there already."""
+        return self.embeddings_field is None and self.embeddings is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +233,8 @@ def validate(spec: BuildSpec) -> None:
 
     check_key(spec.brain_key)
     source = spec.source
-    given = [one for one in (source.model, source.embeddings_field, source.embeddings) if one is not None]
-    if len(given) > 1:
-        raise InvalidInput("Vectors come from one source", "Give a model, an embeddings field or a file")
+    if source.embeddings_field is not None and source.embeddings is not None:
+        raise InvalidInput("Vectors come from one source", "Give an embeddings field or a file")
     if source.ids is not None and source.embeddings is None:
         raise InvalidInput("A file of ids is given without a file of embeddings", "Give --embeddings too")
     if spec.metric not in METRICS:

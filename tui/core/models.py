@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BUILTIN", "Embedder", "ModelInfo", "list_models", "load_model", "model_info", "no_prompts"]
+__all__ = [
+    "BUILTIN",
+    "Embedder",
+    "ModelInfo",
+    "certain_info",
+    "list_models",
+    "load_model",
+    "model_info",
+    "no_prompts",
+]
 
 Source = Literal["built-in", "fiftyone-zoo", "torchvision", "user"]
 TORCHVISION_PREFIX = "torchvision:"
@@ -96,6 +105,22 @@ def model_info(name: str) -> ModelInfo:
     )
     hint = f"Did you mean {' or '.join(near)}" if near else "See kitescope models list"
     raise UnknownName(f"There is no model {name!r}", hint)
+
+
+def certain_info(name: str) -> ModelInfo:
+    """What is true of one model: the user's own code is run to find out what nobody else can tell.
+
+    Raises:
+        UnknownName, InvalidInput, KitescopeError: as `load_model`.
+    """
+    info = model_info(name)
+    if info.source != "user":
+        return info
+    model = load_model(name, device="cpu")
+    try:
+        return replace(info, dim=model.dim, supports_prompts=model.supports_prompts)
+    finally:
+        model.close()
 
 
 def load_model(

@@ -317,10 +317,7 @@ class BuildScreen(BaseScreen):
         """Choose a model from everything that is known."""
         name = await self.ask(ModelPicker(self._form["model"].value))
         if name is not None:
-            self._form["source"].put("model")
-            self._form["model"].put(name)
-            self._form.changed("source")
-            self._form.go_to("model")
+            self._form.take_model(name)
             self._replan()
 
     @on(Form.Finished)

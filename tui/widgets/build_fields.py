@@ -157,6 +157,12 @@ def source_fields() -> Fields:
             wrong=_wrong_ids,
             hint="The id of each row, one a line or .npy; nothing: in dataset order",
         ),
+        TextField(
+            "made_by",
+            "Made by",
+            placeholder="unknown",
+            hint="The model that made these vectors (f4): then words can be searched",
+        ),
     )
 
 

@@ -22,8 +22,8 @@ _SERVER_TYPES = ("HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "
 _OF_SOURCE: Mapping[str, tuple[str, ...]] = {
     "built-in": ("workers",),
     "model": ("model", "workers", "device", "precision"),
-    "field": ("field",),
-    "file": ("embeddings", "ids"),
+    "field": ("field", "made_by"),
+    "file": ("embeddings", "ids", "made_by"),
 }
 
 
@@ -82,7 +82,7 @@ class BuildForm(Form):
         """Every field as it was at the start, but for the dataset."""
         dataset = self["dataset"].value
         self.put_scope(Scope(dataset) if dataset else None)
-        for name in ("model", "embeddings", "ids", "nlist", "params", "batch_size", "workers"):
+        for name in ("model", "made_by", "embeddings", "ids", "nlist", "params", "batch_size", "workers"):
             self[name].put("")
         self["source"].put("built-in")
         self["collection"].put(self._defaults["collection_name"])
@@ -120,6 +120,16 @@ class BuildForm(Form):
         if key in ("source", "type"):
             self.show_used()
 
+    def take_model(self, name: str) -> None:
+        """A model was chosen from the list: what embeds, or what made the vectors that are there."""
+        there = self["source"].value in ("field", "file")
+        if not there:
+            self["source"].put("model")
+            self.changed("source")
+        field = "made_by" if there else "model"
+        self[field].put(name)
+        self.go_to(field)
+
     def suggest_key(self, taken: Collection[str]) -> None:
         """Name the index after its source, as long as the user did not name it."""
         if self._key_is_ours and self["key"].value != (name := self._own_key(taken)):
@@ -152,11 +162,12 @@ class BuildForm(Form):
         kind = self["source"].value
         if kind == "model":
             return Source(model=self["model"].value.strip())
+        made_by = self["made_by"].value.strip() or None
         if kind == "field":
-            return Source(embeddings_field=self["field"].value)
+            return Source(made_by, self["field"].value)
         if kind == "file":
             ids = self["ids"].value
-            return Source(embeddings=_path(self["embeddings"].value), ids=_path(ids) if ids else None)
+            return Source(made_by, None, _path(self["embeddings"].value), _path(ids) if ids else None)
         return Source()
 
     def index(self) -> IndexSpec:

@@ -137,12 +137,11 @@ def job_work(job: JobInfo) -> str:
     if build is None:
         return f"brings the index up to date on {where}"
     source = build.source
-    what = (
-        source.model
-        or (source.embeddings_field and f"field {source.embeddings_field}")
-        or (source.embeddings and f"file {source.embeddings}")
-        or "the built-in model"
+    vectors = (source.embeddings_field and f"field {source.embeddings_field}") or (
+        source.embeddings and f"file {source.embeddings}"
     )
+    made_by = f" made by {source.model}" if source.model else ""
+    what = f"{vectors}{made_by}" if vectors else source.model or "the built-in model"
     scope = build.scope
     part = [f"patches {scope.patches_field}"] if scope.patches_field else []
     part += [f"view {scope.view}"] if scope.view else []

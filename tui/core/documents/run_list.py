@@ -125,7 +125,8 @@ def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
 
     if not run.is_index:
         return run
-    expected = count(ws, run.scope, run.embeddings_field)
+    # With a model beside the field, a sync can embed what the field lacks.
+    expected = count(ws, run.scope, run.embeddings_field if run.model is None else None)
     try:
         milvus = ws.milvus()
         if run.collection is None or not milvus.exists(run.collection):

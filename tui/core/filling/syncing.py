@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,10 +168,14 @@ def _source_of(
 ) -> VectorSource:
     """Open what makes the missing vectors of a run, or something that says why nothing can."""
     source = spec.source
-    if source.embeddings_field is not None and source.model is not None:
-        field = open_source(ws, replace(spec, source=replace(source, model=None)), tell, should_stop)
+    if source.model is not None and not source.embeds:
+        # A file in dataset order says nothing about items that came later.
+        there = source.embeddings is None or (source.ids is not None and Path(source.embeddings).is_file())
+        vectors = open_source(ws, spec, tell, should_stop) if there else None
         only_model = replace(spec, source=Source(model=source.model))
-        return _FieldThenModel(ws, spec.scope, field, lambda: open_source(ws, only_model, tell, should_stop))
+        return _VectorsThenModel(
+            ws, spec.scope, vectors, lambda: open_source(ws, only_model, tell, should_stop)
+        )
     if source.embeddings is not None and source.ids is None:
         return _Nothing("the index was made from a file in dataset order: build it again with a new one")
     if source.model is source.embeddings_field is source.embeddings is None:
@@ -199,21 +204,29 @@ class _Nothing:
         return
 
 
-class _FieldThenModel:
-    """Stock FiftyOne's way with a field and a model: the field's vectors, and the model's for the rest."""
+class _VectorsThenModel:
+    """The vectors of a field or a file, and for the rest those of the model that is named beside them."""
 
     dim: int | None = None
     supports_prompts = False
 
     def __init__(
-        self, ws: Workspace, scope: Scope, field: VectorSource, open_model: Callable[[], VectorSource]
+        self,
+        ws: Workspace,
+        scope: Scope,
+        vectors: VectorSource | None,
+        open_model: Callable[[], VectorSource],
     ) -> None:
-        self._ws, self._scope, self._field, self._open = ws, scope, field, open_model
+        self._ws, self._scope, self._vectors, self._open = ws, scope, vectors, open_model
         self._model: VectorSource | None = None
 
     def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        if self._vectors is None:
+            self._model = self._open()
+            yield from self._model.batches(parts)
+            return
         rest = IdBuffer()
-        for batch in self._field.batches(parts):
+        for batch in self._vectors.batches(parts):
             rest.add([one.id for one in batch.skipped])
             yield Batch(batch.ids, batch.sample_ids, batch.vectors, ())
         left = rest.freeze()
@@ -234,6 +247,7 @@ class _FieldThenModel:
         return ()
 
     def close(self) -> None:
-        self._field.close()
+        if self._vectors is not None:
+            self._vectors.close()
         if self._model is not None:
             self._model.close()
