@@ -32,7 +32,7 @@ _COLUMNS = (
 
 @click.group()
 def runs() -> None:
-    """Brain runs: list, look into, check, rename, delete."""
+    """Brain runs: list, look into, check, resume, rename, delete."""
 
 
 @runs.command("list")
@@ -120,6 +120,42 @@ def delete(session: Session, dataset: str, key: str, keep_collection: bool, yes:
     also = f" and drop collection {run.collection!r}" if run.collection and not keep_collection else ""
     session.agree(f"Delete run {key!r} of dataset {dataset!r}{also}?", yes=yes)
     _tell(session, core.delete(ws, dataset, key, keep_collection), "deleted", as_json)
+
+
+@runs.command()
+@click.argument("dataset")
+@click.argument("key")
+@click.option("--detach", is_flag=True, help="Print the job's id and return at once.")
+@json_option
+@command
+def resume(session: Session, dataset: str, key: str, detach: bool, as_json: bool) -> None:
+    """Complete a run that a crashed build left, under the same key."""
+    from tui.cli.build import run_sync
+    from tui.core import runs as core
+    from tui.core.errors import InvalidInput
+
+    ws = session.workspace()
+    ws.require_writable(f"resume run {key!r}")
+    if core.require_run(ws, dataset, key).finished:
+        raise InvalidInput(f"Run {key!r} is finished", "Bring it up to date with 'kitescope sync'")
+    run_sync(session, dataset, key, detach=detach, as_json=as_json)
+
+
+@runs.command()
+@click.argument("dataset")
+@click.argument("key")
+@yes_option
+@json_option
+@command
+def discard(session: Session, dataset: str, key: str, yes: bool, as_json: bool) -> None:
+    """Delete a run that a crashed build left, with what there is of its collection."""
+    from tui.core import runs as core
+
+    ws = session.workspace()
+    ws.require_writable(f"discard run {key!r}")
+    core.require_run(ws, dataset, key)
+    session.agree(f"Discard the unfinished run {key!r} of dataset {dataset!r}?", yes=yes)
+    _tell(session, core.discard(ws, dataset, key), "discarded", as_json)
 
 
 @runs.command()

@@ -199,9 +199,12 @@ def sync(
 ) -> SyncResult:
     """Add what is missing from an index, remove what is stale, and repair what is there twice.
 
+    A run that was registered and never finished, as a stock build that crashed leaves it, is completed: it
+    gets a collection of its own where it names none, all vectors, and the results that make FiftyOne open it.
+
     Raises:
         UnknownName: there is no such dataset or run.
-        InvalidInput: the run is no index in Milvus.
+        InvalidInput: the run is no index in Milvus, or is unfinished and does not say what made its vectors.
         KitescopeError, EngineUnreachable, Interrupted: as ``build``.
     """
     from tui.core.filling import syncing

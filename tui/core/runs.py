@@ -38,6 +38,7 @@ __all__ = [
     "check_key",
     "cleanup",
     "delete",
+    "discard",
     "get_run",
     "list_runs",
     "register",
@@ -51,6 +52,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _STOCK = "fiftyone.brain.internal.core.milvus"
+
+RESULTS = json.dumps({"cls": f"{_STOCK}.MilvusSimilarityIndex"}).encode()
+"""What FiftyOne keeps as the results of an index in Milvus: what opens it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def register(
         scope.dataset,
         brain_key,
         config,
-        json.dumps({"cls": f"{_STOCK}.MilvusSimilarityIndex"}).encode(),
+        RESULTS,
         version=version("fiftyone"),
         facts={"dim": dim},
         view_stages=_view_stages(ws, scope),
@@ -175,6 +179,21 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
     return removed
 
 
+def discard(ws: Workspace, dataset: str, key: str) -> Removed:
+    """Delete a run that was never finished, with what there is of its collection.
+
+    What lies under its name and is not its own is kept, and the answer says so.
+
+    Raises:
+        ReadOnly, UnknownName, EngineUnreachable, KitescopeError: as ``delete``.
+        InvalidInput: the run is finished: deleting it is something else.
+    """
+    ws.require_writable(f"discard run {key!r}")
+    if require_run(ws, dataset, key).finished:
+        raise InvalidInput(f"Run {key!r} is finished, so there is nothing to discard", "Delete it instead")
+    return delete(ws, dataset, key)
+
+
 def cleanup(ws: Workspace, dataset: str, key: str) -> Removed:
     """Drop a run's collection and keep its record, so that it can be built again.
 
@@ -228,11 +247,19 @@ def _drop(ws: Workspace, document: RunDocument) -> Removed:
     milvus = ws.milvus()
     if not milvus.exists(name):
         return replace(kept, reason="the collection does not exist")
+    if document.results is None and (why := _not_its_own(ws, document)):
+        return replace(kept, reason=why)
     # A build or sync that writes to it would find it gone in mid-work.
     with leases.hold(ws, [f"collection {name}"], f"dropping it with run {document.key!r}"):
         vectors = milvus.describe(name).vectors
         milvus.drop(name)
     return replace(kept, dropped=True, vectors=vectors)
+
+
+def _not_its_own(ws: Workspace, document: RunDocument) -> str:
+    from tui.core.filling.resuming import not_its_own
+
+    return not_its_own(ws, require_run(ws, document.dataset, document.key))
 
 
 def _ours(scope: Scope, source: Source) -> dict[str, Any]:

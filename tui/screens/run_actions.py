@@ -11,11 +11,11 @@ from textual import work
 
 from tui.messages import Happened, SearchRequested, SyncRequested
 from tui.screens.bulk import BulkScreen, Work
-from tui.screens.run_dialogs import DeleteRuns, vectors_of, word_for
+from tui.screens.run_dialogs import STILL_RUNNING, DeleteRuns, vectors_of, word_for
 from tui.state import RunChecked
 from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
-from tui.widgets.run_view import named, readable
+from tui.widgets.run_view import named, readable, source
 
 if TYPE_CHECKING:
     from tui.core.runs import Removed, RunInfo
@@ -70,7 +70,7 @@ class RunActions(BulkScreen):
             kind = " by ".join(filter(None, (run.type, run.method)))
             self.tell(f"{named(run)} is a {kind} run: only indexes in Milvus can be searched here.")
         elif not run.finished:
-            self.tell(f"{named(run)} was never finished: build it again (3), or delete it (d).")
+            self.tell(f"{named(run)} was never finished: resume it (u), or discard it (d).")
         elif run.health == "no-collection":
             self.tell(f"The collection of {named(run)} is gone: sync (u) fills it again.")
         else:
@@ -126,9 +126,12 @@ class RunActions(BulkScreen):
         if not runs or not self._writable("synced"):
             return
         lines = "\n".join(f"{named(run)}: {_sync_counts(run)}" for run in runs)
-        title = f"Sync {named(runs[0])}?" if len(runs) == 1 else f"Sync {len(runs)} runs?"
+        verb = "Sync" if any(run.finished for run in runs) else "Resume"
+        title = f"{verb} {named(runs[0])}?" if len(runs) == 1 else f"{verb} {len(runs)} runs?"
         body = f"{lines}\n\nAdds vectors of new images and removes those of images that are gone."
-        if await self.ask(Confirm(title, body, yes="Sync")):
+        if not all(run.finished for run in runs):
+            body += f"\n{STILL_RUNNING}"
+        if await self.ask(Confirm(title, body, yes=verb)):
             self.forget_health([(run.dataset, run.brain_key) for run in runs])
             for run in runs:
                 self.post_message(SyncRequested(run.dataset, run.brain_key))
@@ -275,6 +278,8 @@ def _load(collection: str, wish: bool | None, ws: Workspace) -> str:
 
 
 def _sync_counts(run: RunInfo) -> str:
+    if not run.finished:
+        return f"never finished; its vectors come from {source(run)}"
     parts = [f"{count:,} {what}" for count, what in ((run.missing, "missing"), (run.stale, "stale")) if count]
     return ", ".join(parts) or "nothing known to be wrong"
 

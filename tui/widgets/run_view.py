@@ -159,7 +159,8 @@ def run_facts(run: RunInfo, reachable: bool = True) -> Group:
     text = Text().append(plain(named(run)) + "\n", "bold").append_text(health_cell(run, reachable))
     text.append("\n\n" if run.is_index else " run\n\n")
     if not run.finished:
-        text.append("Its build never finished: build it again, or delete it.\n\n", "yellow")
+        ways = "u resumes it" if run.is_index else "compute it again in Python"
+        text.append(f"It was never finished: {ways}, d discards it.\n\n", "yellow")
     elif run.is_index and run.health is None and run.expected is not None:
         text.append("Its collection is released, and was not loaded to count: L loads it.\n\n", "yellow")
     elif run.health in _MEANING:

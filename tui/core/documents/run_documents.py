@@ -195,6 +195,39 @@ def rename(ws: Workspace, run: RunDocument, new: str) -> None:
     _refresh(run.dataset, run.key)
 
 
+def place(ws: Workspace, run: RunDocument, collection: str) -> None:
+    """Let a run that never finished name the collection that it will have.
+
+    Raises:
+        KitescopeError: somebody else finished, deleted or changed it just now.
+    """
+    unchanged = {"_id": run.id, "results": None, "config.collection_name": run.collection}
+    with guarded():
+        answer = journalled(ws)["runs"].update_one(
+            unchanged, {"$set": {"config.collection_name": collection}}
+        )
+    if not answer.matched_count:
+        raise _changed()
+    _refresh(run.dataset, run.key)
+
+
+def finish(ws: Workspace, run: RunDocument, results: bytes, facts: Mapping[str, Any]) -> None:
+    """Give a run that never finished its results, after which FiftyOne opens it.
+
+    Raises:
+        KitescopeError: somebody else finished, deleted or changed it just now.
+    """
+    database = journalled(ws)
+    unchanged = {"_id": run.id, "results": None, "config.collection_name": run.collection}
+    with guarded():
+        file = _files(database).put(results, content_type="application/json")
+        change = {"$set": {"results": file, "results_meta": dict(facts)}}
+        if not database["runs"].update_one(unchanged, change).matched_count:
+            _files(database).delete(file)
+            raise _changed()
+    _refresh(run.dataset, run.key)
+
+
 def delete(ws: Workspace, run: RunDocument) -> bool:
     """Forget a run; False when somebody else deleted or renamed it just before."""
     record = read(ws, run.dataset)
@@ -233,6 +266,10 @@ def _refer(database: Any, record: Record, when: Mapping[str, Any], update: Mappi
 def _lost(ws: Workspace, record: Record, key: str) -> KitescopeError:
     if key in read(ws, record.name).runs:
         return InvalidInput(f"Dataset {record.name!r} has a run {key!r} already", "Choose another key")
+    return _changed()
+
+
+def _changed() -> KitescopeError:
     return KitescopeError("The run was deleted or changed by somebody else just now", "Look again")
 
 

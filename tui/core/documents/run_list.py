@@ -174,7 +174,8 @@ def run_info(ws: Workspace, dataset: str, key: str) -> dict[str, Any]:
 def _info(document: RunDocument) -> RunInfo:
     config = document.config
     ours: Mapping[str, Any] = config.get(OURS) or {}
-    finished = document.results is not None
+    # Uniqueness and its like keep their results in fields of the dataset.
+    finished = document.results is not None or config.get("type") not in ("similarity", "visualization")
     return RunInfo(
         dataset=document.dataset,
         brain_key=document.key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS, Metric
 from tui.core.documents.run_list import RunInfo, require_run, runs_on
 from tui.core.documents.schema import read
 from tui.core.embedding import Batch
-from tui.core.errors import InvalidInput
+from tui.core.errors import InvalidInput, UnknownName
+from tui.core.filling import resuming
 from tui.core.filling.building import expected_items
 from tui.core.filling.coverage import Coverage, compare
 from tui.core.filling.fill import Filler, mark_ready, one_at_a_time
@@ -28,13 +30,16 @@ from tui.core.indexes import BuildSpec, Source, SyncResult
 from tui.core.progress import OnEvent, ShouldStop, Skipped
 
 if TYPE_CHECKING:
-    from tui.core.milvus import CollectionInfo
+    from tui.core.milvus import CollectionInfo, Milvus
     from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 
-def require_index(ws: Workspace, dataset: str, brain_key: str) -> RunInfo:
-    """Answer a run that is an index in Milvus and names its collection.
+def require_index(ws: Workspace, dataset: str, brain_key: str, *, finished: bool = False) -> RunInfo:
+    """Answer a run that is an index in Milvus; one that was never finished may name no collection.
+
+    Args:
+        finished: refuse one that was never finished.
 
     Raises:
         UnknownName: there is no such dataset or run. InvalidInput: it is no such index.
@@ -42,10 +47,9 @@ def require_index(ws: Workspace, dataset: str, brain_key: str) -> RunInfo:
     run = require_run(ws, dataset, brain_key)
     if not run.is_index:
         raise InvalidInput(f"Run {brain_key!r} is no similarity index in Milvus", "Choose one that is")
-    if run.collection is None:
+    if finished and not run.finished:
         raise InvalidInput(
-            f"Run {brain_key!r} was never finished and names no collection",
-            "Build it again with --overwrite",
+            f"Run {brain_key!r} was never finished", "Resume it (kitescope sync), or discard it"
         )
     return run
 
@@ -62,10 +66,17 @@ def sharers(ws: Workspace, run: RunInfo) -> list[Scope]:
 def look(ws: Workspace, patience: Patience, run: RunInfo) -> tuple[CollectionInfo | None, Coverage]:
     """Compare a run's collection with its scope, and change nothing but loading it."""
     name = run.collection or ""
-    info = patience.call(lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None)
+    info = _described(patience, name)
     there = name if info is not None and info.index_type else None
     coverage = compare(ws, patience, there, run.scope, sharers(ws, run))
     return info, coverage
+
+
+def _described(patience: Patience, name: str) -> CollectionInfo | None:
+    def describe(milvus: Milvus) -> CollectionInfo | None:
+        return milvus.describe(name, counted=False) if name and milvus.exists(name) else None
+
+    return patience.call(describe)
 
 
 def dry_run(
@@ -93,16 +104,19 @@ def sync(
     should_stop: ShouldStop,
     wait: float | None,
 ) -> SyncResult:
-    """Add, remove and repair; see ``indexes.sync``."""
+    """Add, remove and repair, and complete a run that was never finished; see ``indexes.sync``."""
     ws.require_writable(f"sync {brain_key!r}")
     run = require_index(ws, dataset, brain_key)
-    name = run.collection or ""
     tell = one_at_a_time(on_event)
     patience = Patience(ws, tell, should_stop, wait)
-    with hold(ws, [f"collection {name}"], f"syncing {dataset}/{brain_key}") as lease:
-        info = patience.call(
-            lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None
-        )
+    with ExitStack() as stack:
+        purpose = f"{'syncing' if run.finished else 'resuming'} {dataset}/{brain_key}"
+        if not run.finished:
+            stack.enter_context(hold(ws, [f"run {brain_key} of dataset {dataset}"], purpose))
+            run = resuming.settle(ws, patience, run, spec_of(run, None))
+        name = run.collection or ""
+        lease = stack.enter_context(hold(ws, [f"collection {name}"], purpose))
+        info = _described(patience, name)
         spec = spec_of(run, info)
         about = properties(spec, str(read(ws, dataset).id))
         # A collection of ours that a killed sync left half made has no index worth keeping.
@@ -122,10 +136,13 @@ def sync(
             open_source=lambda: _source_of(ws, spec, run, tell, should_stop),
             lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
             sharers=sharers(ws, run),
+            guard=lambda coverage: _require_source(ws, run, coverage),
         )
         outcome = filler.run()
         if unfinished and filler.info is not None:
             mark_ready(patience, name)
+        if not run.finished:
+            resuming.finish(ws, patience, run, filler, outcome)
     if outcome.removed:
         what = "removed stale vectors of run"
         ledger.record(ws, what, f"{dataset}/{brain_key}", collection=name, vectors=outcome.removed)
@@ -137,6 +154,11 @@ def sync(
         filler.casualties.report(),
         outcome.repaired,
     )
+
+
+def _require_source(ws: Workspace, run: RunInfo, coverage: Coverage) -> None:
+    if not run.finished and coverage.missing:
+        resuming.require_source(ws, run)
 
 
 def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
@@ -171,7 +193,11 @@ def _source_of(
     if source.model is not None and not source.embeds:
         # A file in dataset order says nothing about items that came later.
         there = source.embeddings is None or (source.ids is not None and Path(source.embeddings).is_file())
-        vectors = open_source(ws, spec, tell, should_stop) if there else None
+        try:
+            vectors = open_source(ws, spec, tell, should_stop) if there else None
+        except UnknownName:
+            # Stock FiftyOne makes the field when it has all vectors: a build that crashed left none.
+            vectors = None
         only_model = replace(spec, source=Source(model=source.model))
         return _VectorsThenModel(
             ws, spec.scope, vectors, lambda: open_source(ws, only_model, tell, should_stop)
