@@ -29,6 +29,7 @@ def nothing(*_: object) -> bool:
 
 DESTROYS: dict[str, Callable[[Workspace], object]] = {
     "delete run": lambda ws: runs.delete(ws, "d", "k"),
+    "discard run": lambda ws: runs.discard(ws, "d", "k"),
     "clean up run": lambda ws: runs.cleanup(ws, "d", "k"),
     "drop collection": lambda ws: collections.drop(ws, "c"),
     "delete dataset": lambda ws: datasets.delete_dataset(ws, "d", True),

@@ -152,7 +152,7 @@ def discard(session: Session, dataset: str, key: str, yes: bool, as_json: bool) 
     from tui.core import runs as core
 
     ws = session.workspace()
-    ws.require_writable(f"discard run {key!r}")
+    ws.require_destroyable(f"discard run {key!r}")
     core.require_run(ws, dataset, key)
     session.agree(f"Discard the unfinished run {key!r} of dataset {dataset!r}?", yes=yes)
     _tell(session, core.discard(ws, dataset, key), "discarded", as_json)

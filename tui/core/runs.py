@@ -188,7 +188,7 @@ def discard(ws: Workspace, dataset: str, key: str) -> Removed:
         ReadOnly, UnknownName, EngineUnreachable, KitescopeError: as ``delete``.
         InvalidInput: the run is finished: deleting it is something else.
     """
-    ws.require_writable(f"discard run {key!r}")
+    ws.require_destroyable(f"discard run {key!r}")
     if require_run(ws, dataset, key).finished:
         raise InvalidInput(f"Run {key!r} is finished, so there is nothing to discard", "Delete it instead")
     return delete(ws, dataset, key)
