@@ -8,7 +8,6 @@ A callable takes nothing and returns a ``fiftyone.core.models.Model`` or a ``tor
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from tui.core.errors import InvalidInput, UnknownName
 from tui.core.progress import OnEvent, ignore
 from tui.core.vision import catalog
 from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor
+from tui.core.vision.devices import tame_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,9 +146,7 @@ def load_model(
     info = model_info(name)
     if info.source == "built-in":
         return Descriptor()
-    # Threads that spin while they wait starve each other on a busy machine: 2 images/s became 18. Torch reads
-    # this when it is imported; who sets it has the last word.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tame_threads()
     from tui.core.vision import torch_models  # torch takes seconds to import
 
     return torch_models.load(name, info.source, device, precision, on_event)

@@ -14,6 +14,8 @@ from tui.core.embedding import Batch, embed
 from tui.core.errors import InvalidInput
 from tui.core.filling.vector_files import RowIds, VectorFile
 from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped
+from tui.core.vision.devices import choose
+from tui.core.vision.fleet import Fleet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,13 +75,9 @@ def open_source(ws: Workspace, spec: BuildSpec, on_event: OnEvent, should_stop: 
 
 class _Model:
     def __init__(self, ws: Workspace, spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> None:
-        from tui.core.models import BUILTIN, load_model
-
         self._ws, self._spec, self._should_stop = ws, spec, should_stop
         on_event(Progress("model", 0, None))
-        self._model: Embedder = load_model(
-            spec.source.model or BUILTIN, device=spec.device, precision=spec.precision, on_event=on_event
-        )
+        self._model = _load(spec, on_event, should_stop)
         on_event(Progress("model", 1, 1))
         if self._model.notice:
             on_event(Notice(self._model.notice))
@@ -87,6 +85,9 @@ class _Model:
         self.supports_prompts = self._model.supports_prompts
 
     def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        if isinstance(self._model, Fleet):
+            yield from self._model.embed(self._items(parts), self._should_stop)
+            return
         yield from embed(
             self._items(parts),
             self._model,
@@ -105,6 +106,25 @@ class _Model:
 
     def close(self) -> None:
         self._model.close()
+
+
+def _load(spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> Embedder | Fleet:
+    """The model here, or on several devices in processes of their own."""
+    from tui.core.models import BUILTIN, load_model
+
+    name = spec.source.model or BUILTIN
+    chosen = choose(spec.device)[0] if name != BUILTIN else ("cpu",)
+    if len(chosen) == 1:
+        return load_model(name, device=spec.device, precision=spec.precision, on_event=on_event)
+    return Fleet(
+        name,
+        chosen,
+        precision=spec.precision,
+        batch_size=spec.batch_size,
+        workers=spec.workers,
+        on_event=on_event,
+        should_stop=should_stop,
+    )
 
 
 class _Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,10 +212,9 @@ def _load_checkpoint(module: Any, path: Path) -> None:
 
 
 def _users(name: str, device: Any, precision: str) -> TorchEmbedder:
-    import fiftyone.core.models as fom
-
     made = resolve(name)()
-    if isinstance(made, fom.Model):
+    stock = sys.modules.get("fiftyone.core.models")  # whoever made one of its models has imported it
+    if stock is not None and isinstance(made, stock.Model):
         return from_fiftyone(name, made, getattr(made, "device", None) or device, precision)
     if not isinstance(made, torch.nn.Module):
         raise InvalidInput(
