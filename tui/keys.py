@@ -204,6 +204,8 @@ SEARCH = [
     _key("search-more", "M", "more", "More", tip="Load more results"),
     _key("search-narrow", "v", "narrow", "Narrow", show=True, tip="By saved view, tag, label or field value"),
     _key("search-widen", "V", "widen", "Everything", tip="Drop the narrowing"),
+    _key("search-list", "s", "searches", "Searches", tip="What was asked before or kept under a name"),
+    _key("search-keep", "S", "keep", "Keep", tip="Keep this search under a name"),
     _key("search-tag", "t", "tag", "Tag", show=True, tip="Tag the marked, or the one under the cursor"),
     _key("search-untag", "T", "untag", "Untag", tip="Take tags off them"),
     _key("search-save-view", "w", "save_view", "Save view", tip="Keep the marked, or all results, as a view"),

@@ -24,6 +24,7 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
     theme: str = "textual-dark"
     image_protocol: ImageProtocol = "auto"
+    remember_searches: bool = True
     keys: dict[str, str] = {}
 
 

@@ -15,9 +15,9 @@ from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
 from tui.screens.narrowing import EVERYTHING, OTHER, narrowed, options
+from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
 from tui.screens.search_view import index_line
-from tui.screens.using import Using
 from tui.state import IndexChosen
 from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.grid import PictureGrid
@@ -26,7 +26,7 @@ from tui.widgets.pictures import Picture
 from tui.widgets.search_head import QueryLine, SearchHead
 
 
-class SearchScreen(Using):
+class SearchScreen(Remembering):
     """The Search screen: what its keys do."""
 
     MODE: ClassVar[str] = "search"
@@ -108,11 +108,16 @@ class SearchScreen(Using):
     def _walk(self, by: int, otherwise: str) -> None:
         self._cancel()
         self._remember_cursor()
-        step = self._history.go(by)
+        step = self._history.near(by)
         if step is None:
             self.tell(otherwise)
-        else:
+        elif step.answered:
+            self._history.go(by)
             self._show_step(step)
+        else:
+            self._narrowing = step.ask.narrowing
+            self._ask(step.ask)
+            self._returning = by
 
     def action_more(self) -> None:
         """Load more results."""

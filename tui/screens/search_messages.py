@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class Opened(Message):
-    """The index that was chosen is known."""
+    """The index that was chosen is known, and what was asked of it before."""
 
-    def __init__(self, run: RunInfo) -> None:
+    def __init__(self, run: RunInfo, earlier: Sequence[Ask] = ()) -> None:
         self.run = run
+        self.earlier = tuple(earlier)
         super().__init__()
 
 

@@ -17,6 +17,7 @@ from textual.worker import Worker
 from tui.core.errors import KitescopeError
 from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
+from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.base import core_call
 from tui.screens.looking import Looking
@@ -58,6 +59,7 @@ class Searching(Looking):
         self._chosen: tuple[str, str] | None = None
         self._wanted_id: str | None = None
         self._narrowing = Narrowing()
+        self._returning = 0
         self._waiting: _Waiting | None = None
         self._reading = False
         self._wrong: KitescopeError | None = None
@@ -118,11 +120,13 @@ class Searching(Looking):
     def _load_index(self, dataset: str, brain_key: str) -> Message | None:
         from tui.core.documents.run_list import require_run
 
-        return Opened(require_run(self.kitescope.workspace, dataset, brain_key))
+        run = require_run(self.kitescope.workspace, dataset, brain_key)
+        return Opened(run, search_memory.load(dataset, brain_key).asked)
 
     @on(Opened)
     def _opened(self, message: Opened) -> None:
         self._waiting, self._run = None, message.run
+        self._history.begin(message.earlier)
         if self.state.scope is None:
             from tui.core.scope import Scope
 
@@ -264,9 +268,26 @@ class Searching(Looking):
             self._show_step(step)
 
     def _step_for(self, ask: Ask) -> Step:
-        step = Step(ask)
+        """A step of the history for an answer; one that was returned to takes its place again."""
+        step, by = Step(ask), self._returning
+        self._returning = 0
+        if by:
+            self._history.go(by)
         self._history.add(step)
+        if not ask.browses and self.kitescope.look.remember_searches:
+            self._remember(ask)
         return step
+
+    @core_call("remembering the search", exclusive=False)
+    def _remember(self, ask: Ask) -> Message | None:
+        assert self._chosen is not None
+        search_memory.change(*self._chosen, lambda memory: memory.with_asked(ask))
+        return None
+
+    def _settle(self) -> None:
+        """The question that is shown is the one in force again."""
+        if step := self._history.current:
+            self._narrowing = step.ask.narrowing
 
     def _show_step(self, step: Step) -> None:
         """Show what a step found, its question in view."""
@@ -282,7 +303,8 @@ class Searching(Looking):
         """The app tells what went wrong; here the waiting ends, and what was there stays."""
         self._reading = False
         if message.doing in (_OPENING, _ASKING, _BROWSING):
-            self._waiting = None
+            self._waiting, self._returning = None, 0
+            self._settle()
         if message.doing == _OPENING:
             self._wrong = message.error
         self._tell_facts()
@@ -296,6 +318,7 @@ class Searching(Looking):
     def _cancel(self) -> bool:
         """Stop waiting; tells whether anything was awaited."""
         waiting, self._waiting = self._waiting, None
+        self._returning = 0
         if waiting is None:
             return False
         waiting.worker.cancel()
@@ -305,6 +328,7 @@ class Searching(Looking):
     def go_back(self) -> bool:
         """Cancel the query, close the large picture, unmark: one at a time."""
         if self._cancel():
+            self._settle()
             self._tell_facts()
             return True
         if super().go_back():
