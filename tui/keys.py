@@ -211,6 +211,7 @@ SEARCH = [
     _key("search-save-view", "w", "save_view", "Save view", tip="Keep the marked, or all results, as a view"),
     _key("search-export", "e", "export", "Export", tip="The marked, or all results, to a file or folder"),
     _key("search-duplicates", "D", "duplicates", "Duplicates", tip="Group near-duplicates; tag the spare"),
+    _key("search-app", "A", "app", "App", tip="The marked, or all results, in the FiftyOne App"),
     _key("search-python", "p", "python", "Python", tip="Copy the Python that opens this index"),
     _key("search-copy-path", "Y", "copy_path", "Copy path", tip="Copy the files' paths; y copies the ids"),
     _key("search-index", "o", "index", "Index", tip="Choose another index"),

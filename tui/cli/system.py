@@ -89,10 +89,18 @@ def info(session: Session, as_json: bool) -> None:
 @json_option
 @command
 def stop(session: Session, as_json: bool) -> None:
-    """Stop the embedded engines, and say which; jobs that use them fail, so look at 'jobs list' first."""
-    from tui.core import embedded
+    """Stop the FiftyOne App that was opened from here, and the embedded engines, and say which.
 
+    Jobs that use the engines fail, so look at 'jobs list' first.
+    """
+    from tui.core import embedded
+    from tui.jobs import fiftyone_app
+
+    # First, because it is one of the programs that FiftyOne's database waits for.
+    app = fiftyone_app.stop()
     stopped = embedded.stop(session.settings().database_dir)
+    if app is not None:
+        stopped.append(embedded.Stopped("fiftyone-app", True, f"stopped (pid {app.pid}), was at {app.url}"))
     if as_json:
         session.out.json({"stopped": stopped})
         return

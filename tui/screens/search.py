@@ -15,6 +15,7 @@ from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
 from tui.screens.narrowing import EVERYTHING, OTHER, narrowed, options
+from tui.screens.opening import Opening
 from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
 from tui.screens.search_view import index_line
@@ -26,7 +27,7 @@ from tui.widgets.pictures import Picture
 from tui.widgets.search_head import QueryLine, SearchHead
 
 
-class SearchScreen(Remembering):
+class SearchScreen(Remembering, Opening):
     """The Search screen: what its keys do."""
 
     MODE: ClassVar[str] = "search"

@@ -302,7 +302,8 @@ class Searching(Looking):
     def _failed_here(self, message: Failed) -> None:
         """The app tells what went wrong; here the waiting ends, and what was there stays."""
         self._reading = False
-        if message.doing in (_OPENING, _ASKING, _BROWSING):
+        awaited = self._waiting.words if self._waiting else ""
+        if message.doing in (_OPENING, _ASKING, _BROWSING, awaited):
             self._waiting, self._returning = None, 0
             self._settle()
         if message.doing == _OPENING:
