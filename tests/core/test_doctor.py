@@ -210,11 +210,12 @@ def test_other_people_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         account("me", os.getuid(), "/bin/sh"),
     ]
     monkeypatch.setattr(pwd, "getpwall", lambda: system)
-    assert machine.shared_machine(["the embedded Milvus"]).ok
+    assert machine.shared_machine([], ["the embedded Milvus"]).ok
     monkeypatch.setattr(pwd, "getpwall", lambda: [*system, account("ada", 1002, "/bin/bash")])
-    found = machine.shared_machine(["the embedded Milvus", "FiftyOne's own mongod"])
+    found = machine.shared_machine(["the embedded Milvus"], ["FiftyOne's own mongod"])
     assert (found.ok, "ada can log in" in found.detail, found.required) == (False, True, False)
-    assert machine.shared_machine([]).ok
+    assert machine.shared_machine(["the embedded Milvus"], []).ok
+    assert machine.shared_machine([], []).ok
 
 
 def test_mongod_that_is_missing_or_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

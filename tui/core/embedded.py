@@ -1,17 +1,21 @@
 """The engines that need no server: Kitescope's own Milvus Lite server, and FiftyOne's database service.
 
-Both are shared by everything this user runs, and neither asks for a password; ``doctor`` says who can reach
-them.
+Both are shared by everything this user runs, and neither knows passwords: the first listens where only this
+user can reach it (``services.milvus_address``), the second on loopback.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui import paths
 from tui.core.services import fiftyone_service
 from tui.core.services.lite_server import LiteServer
+
+if TYPE_CHECKING:
+    from tui.core.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,27 @@ def ensure_milvus(timeout: float = 5.0) -> str:
         EngineUnreachable: it does not start, or is there and does not answer.
     """
     return milvus_server().ensure(timeout)
+
+
+def milvus_kwargs(settings: Settings) -> dict[str, str | bool]:
+    """What a client connects with: the settings, or a server of ours, started, where they mean one.
+
+    Raises:
+        EngineUnreachable: the embedded Milvus does not start, or is there and does not answer.
+    """
+    values = settings.milvus_kwargs()
+    if (server := own_server(settings)) is None:
+        return values
+    # Logins and certificates mean nothing to it.
+    kept = {name: value for name, value in values.items() if name == "db_name"}
+    return {"uri": server.ensure(settings.timeout), **kept}
+
+
+def own_server(settings: Settings) -> LiteServer | None:
+    """The Milvus Lite server of ours that these settings mean; None: a server of the user's."""
+    uri = settings.milvus["uri"].value
+    embedded = milvus_server()
+    return embedded if uri is None or embedded.listens_at(str(uri)) else None
 
 
 def status(database_dir: str | None = None) -> list[EngineStatus]:

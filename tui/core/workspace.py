@@ -52,15 +52,12 @@ class Workspace:
             AuthenticationFailed: it refuses the credentials.
             InvalidInput: the settings cannot mean a server.
         """
+        from tui.core.embedded import milvus_kwargs
         from tui.core.milvus import Milvus
 
         with self._lock:
             self._require_open()
-            kwargs = self.settings.milvus_kwargs()
-            if self.settings.embedded_milvus:
-                from tui.core.embedded import ensure_milvus
-
-                kwargs = {"uri": ensure_milvus(self.settings.timeout)}
+            kwargs = milvus_kwargs(self.settings)
             uri = str(kwargs["uri"])
             if self._milvus is not None and uri != self._milvus_uri:
                 self._milvus.close()

@@ -1,7 +1,7 @@
 """Milvus Lite servers of Kitescope's own: one for each data folder, shared by all programs of this user.
 
 A server is a process of its own session: whoever comes first starts it, everyone finds it, and it lives until
-it is stopped. Milvus Lite knows no passwords.
+it is stopped.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from tui import paths
 from tui.core.errors import EngineUnreachable, KitescopeError
 from tui.core.files import private_dir, write_private
 from tui.core.services import processes
+from tui.core.services.milvus_address import candidates, private_socket, socket_of, uri_of
 
 START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_PORTS_TRIED = 3
 _MODULE = "tui.core.services.lite_main"
 
 _children: list[subprocess.Popen[bytes]] = []  # kept so that a dead server is reaped, not a zombie
 
 
-class _Address(msgspec.Struct):
+class _Written(msgspec.Struct):
     pid: Annotated[int, msgspec.Meta(ge=1)]
-    port: Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class LiteServer:
         for child in list(_children):
             if child.poll() is not None and child in _children:
                 _children.remove(child)
-        written = self._read_address()
+        written = self._written()
         if written is not None:
             try:
                 process = psutil.Process(written.pid)
@@ -88,6 +89,10 @@ class LiteServer:
             except psutil.Error:
                 pass
         return next((p for p in processes.mine() if self._serves(p.info["cmdline"])), None)
+
+    def listens_at(self, uri: str) -> bool:
+        """Whether this URI is (or would be) this server's socket, as people put it into their environment."""
+        return socket_of(uri) in candidates(engines_dir(), self.name)
 
     def answering(self, seconds: float) -> tuple[psutil.Process | None, str, bool]:
         """Its process, its URI, and whether it answers within some seconds; starts nothing."""
@@ -104,8 +109,11 @@ class LiteServer:
         try:
             with self._lock(START_SECONDS):
                 if (process := self.process()) is not None:
+                    listens = socket_of(_uri_of(process))
                     processes.end(process, _STOP_SECONDS)
-                self._address_file().unlink(missing_ok=True)
+                    if listens is not None:
+                        listens.unlink(missing_ok=True)
+                self._pid_file().unlink(missing_ok=True)
                 return process
         except Timeout as error:
             raise EngineUnreachable(
@@ -115,12 +123,12 @@ class LiteServer:
     def _lock(self, seconds: float) -> FileLock:
         return FileLock(private_dir(engines_dir()) / f"{self.name}.lock", timeout=seconds, mode=0o600)
 
-    def _address_file(self) -> Path:
+    def _pid_file(self) -> Path:
         return engines_dir() / f"{self.name}.json"
 
-    def _read_address(self) -> _Address | None:
+    def _written(self) -> _Written | None:
         try:
-            return msgspec.json.decode(self._address_file().read_bytes(), type=_Address)
+            return msgspec.json.decode(self._pid_file().read_bytes(), type=_Written)
         except (OSError, msgspec.DecodeError):
             # A missing or damaged file costs nothing: the list of processes knows.
             return None
@@ -146,6 +154,12 @@ class LiteServer:
             return EngineUnreachable(
                 f"{self.what} (pid {process.pid}) is suspended", f"Wake it with: kill -CONT {process.pid}"
             )
+        listens = socket_of(_uri_of(process))
+        if listens is not None and not listens.exists():
+            return EngineUnreachable(
+                f"{self.what} (pid {process.pid}) cannot be reached: its socket {listens} is gone",
+                "Stop it with: kitescope stop; then try again",
+            )
         return EngineUnreachable(
             f"{self.what} (pid {process.pid}) does not answer",
             f"Stop it with: kitescope stop; its log is {self.log}",
@@ -164,16 +178,14 @@ class LiteServer:
 
     def _start(self, timeout: float) -> str:
         private_dir(self.data).chmod(0o700)
-        before = self._read_address()
-        # The old port first: clients of a server that was killed then find the new one by themselves.
-        port = before.port if before and _becomes_free(before.port) else processes.free_port()
-        for _ in range(3):
-            process = self._launch(f"127.0.0.1:{port}")
-            uri = f"http://127.0.0.1:{port}"
-            write_private(self._address_file(), msgspec.json.encode(_Address(process.pid, port)).decode())
-            if self._wait_for(process, uri, timeout) is not None:
-                return uri
-            port = processes.free_port()
+        place = private_socket(engines_dir(), self.name)
+        for _ in range(1 if place else _PORTS_TRIED):
+            # Loopback only where no private socket can be; doctor says then that others can reach it.
+            address = f"unix:{place}" if place else f"127.0.0.1:{processes.free_port()}"
+            process = self._launch(address)
+            write_private(self._pid_file(), msgspec.json.encode(_Written(process.pid)).decode())
+            if self._wait_for(process, uri_of(address), timeout) is not None:
+                return uri_of(address)
         raise EngineUnreachable(
             f"{self.what} ends as soon as it starts: {_last_line(self.log)}", f"Its log is {self.log}"
         )
@@ -210,7 +222,7 @@ def engines_dir() -> Path:
 
 def _uri_of(process: psutil.Process) -> str:
     try:
-        return f"http://{processes.option(process.cmdline(), '--address')}"
+        return uri_of(processes.option(process.cmdline(), "--address") or "")
     except psutil.Error:
         return ""
 
@@ -226,16 +238,6 @@ def _answers(uri: str, timeout: float) -> bool:
             call(b"", timeout=timeout)
         except grpc.RpcError as error:
             return error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return True
-
-
-def _becomes_free(port: int) -> bool:
-    """Whether the port can be had within a second: a killed server lets go of it a moment after its death."""
-    deadline = time.monotonic() + 1.0
-    while not processes.can_bind(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
     return True
 
 
