@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import App
 from textual.message import Message
 from textual.reactive import reactive
@@ -155,9 +155,23 @@ class Kitescope(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self._connect_all()
+        if self.settings.missing_secret is None:
+            self._connect_all()
+        else:
+            self._ask_secret(self.settings.missing_secret)
         self._read_jobs()
         self.set_interval(0.25, self._poll_jobs)
+
+    @work
+    async def _ask_secret(self, name: str) -> None:
+        """A profile that came back without its password: the only thing to type."""
+        from tui.core.connections import with_secret
+        from tui.widgets.save_forms import secret_dialog
+
+        secret = await self.push_screen_wait(secret_dialog(self.settings, name))
+        if secret:
+            self.settings = with_secret(self.settings, name, secret)
+        self._connect_all()
 
     def _connect_all(self) -> None:
         for name in ENGINES:

@@ -135,7 +135,7 @@ def test_a_check_that_breaks_does_not_stop_the_others(
 # -- the machine --------------------------------------------------------------------------------
 def test_open_files_with_passwords_are_found(home: Path) -> None:
     assert machine.files(os.environ).ok
-    profiles.save(Profile("lab", {"uri": "http://h:1", "password": "pa55"}), with_secrets=True)
+    profiles.save(Profile("lab", {"uri": "http://h:1", "password": "pa55"}), keep="file")
     brain = home / ".fiftyone" / "brain_config.json"
     brain.parent.mkdir()
     brain.write_text('{"similarity_backends": {"milvus": {"uri": "http://h:1"}}}')

@@ -121,7 +121,7 @@ def _open_ui(session: Session, image_protocol: str) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The UI needs a terminal. See 'kitescope --help' for the commands")
     session.out.log_to(paths.log_file())
-    settings = session.settings()
+    settings = session.settings(ask=False)
     from tui import app
 
     return app.run(settings, image_protocol=image_protocol)

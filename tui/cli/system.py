@@ -98,7 +98,7 @@ def stop(session: Session, as_json: bool) -> None:
 
     # First, because it is one of the programs that FiftyOne's database waits for.
     app = fiftyone_app.stop()
-    stopped = embedded.stop(session.settings().database_dir)
+    stopped = embedded.stop(session.settings(ask=False).database_dir)
     if app is not None:
         stopped.append(embedded.Stopped("fiftyone-app", True, f"stopped (pid {app.pid}), was at {app.url}"))
     if as_json:
@@ -112,7 +112,7 @@ def _engines(session: Session) -> list[EngineStatus]:
     from tui.core import embedded
 
     try:
-        return embedded.status(session.settings().database_dir)
+        return embedded.status(session.settings(ask=False).database_dir)
     except KitescopeError as error:
         # Where files are must be told above all when a settings file is broken.
         session.out.say(f"warning: {error}")

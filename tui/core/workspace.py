@@ -57,6 +57,7 @@ class Workspace:
 
         with self._lock:
             self._require_open()
+            self.settings.require_secret()
             kwargs = milvus_kwargs(self.settings)
             uri = str(kwargs["uri"])
             if self._milvus is not None and uri != self._milvus_uri:

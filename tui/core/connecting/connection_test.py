@@ -229,6 +229,7 @@ def _context(trial: _Trial) -> ssl.SSLContext:
 def _login(trial: _Trial) -> str:
     from tui.core.milvus import Milvus
 
+    trial.settings.require_secret()
     try:
         trial.milvus = Milvus.connect(trial.kwargs, trial.settings.timeout)
     except UnknownName as error:
