@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 from textual import on, work
 from textual.app import App
 from textual.message import Message
@@ -43,6 +44,7 @@ from tui.state import (
     ScopeChosen,
     apply,
 )
+from tui.widgets.table import RowTable
 from tui.widgets.tabs import SCREENS
 from tui.widgets.text import plain
 
@@ -385,6 +387,10 @@ class Kitescope(App[None]):
             screen = self.screen
             self.call_after_refresh(lambda: screen.post_message(message))
 
+    @on(RowTable.SortChanged)
+    def _remember_order(self, message: RowTable.SortChanged) -> None:
+        self.last = msgspec.structs.replace(self.last, sort={**self.last.sort, message.table: message.order})
+
     def close_engines(self) -> None:
         """Let the connections go; the engines themselves stay for others."""
         if self._workspace is not None:
@@ -431,6 +437,7 @@ class Kitescope(App[None]):
             profile=self.settings.profile,
             theme=self.theme,
             zoom=self.last.zoom,
+            sort=self.last.sort,
         )
         preferences.save_last(self.last)
         self.exit()

@@ -52,6 +52,7 @@ TABLE = [
     _key("mark", "space", "mark", "Mark", tip="Mark this row for a bulk action"),
     _key("mark-all", "a", "mark_all", "Mark all", tip="Mark every row that the filter shows"),
     _key("sort", "s", "sort", "Sort", tip="Sort by the next column; again to reverse"),
+    _key("sort-by", "S", "sort_by", "Sort by", tip="Choose the column to sort by, and which way"),
 ]
 
 FILTER = [

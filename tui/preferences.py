@@ -29,7 +29,7 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class Last(msgspec.Struct, frozen=True):
-    """What comes back at the next start; never a secret."""
+    """What comes back at the next start; never a secret. ``sort``: by table, its column, after - reversed."""
 
     screen: str = "datasets"
     dataset: str | None = None
@@ -37,6 +37,7 @@ class Last(msgspec.Struct, frozen=True):
     profile: str | None = None
     theme: str | None = None
     zoom: int = 1
+    sort: dict[str, str] = {}
 
 
 def config_file() -> Path:

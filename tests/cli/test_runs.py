@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.cli.program import Cli, one_error_line
-from tests.core.making import crash_stock, make_dataset, python
+from tests.core.making import all_ids, crash_stock, make_dataset, make_index, python, vectors
 from tests.engines.servers import MilvusLite, Mongod
+from tui.core.scope import Scope
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]
@@ -30,3 +31,28 @@ def test_a_run_that_a_crash_left_is_resumed_or_discarded(
     assert refused.code == 2 and "Delete it instead" in one_error_line(refused)
     code = "import sys, fiftyone as fo\nprint(fo.load_dataset(sys.argv[1]).list_brain_runs())\n"
     assert python(code, mongod.uri, name).splitlines()[-1] == "['a']"
+
+
+def test_info_tells_the_jobs_also_those_before_a_rename(
+    cli: Cli, workspace: Workspace, unique_name: Name
+) -> None:
+    name = unique_name("info").replace("-", "_")
+    make_dataset(workspace, name, 4)
+    collection = make_index(workspace, Scope(name), "before", vectors(4))
+    workspace.milvus().delete(collection, all_ids(workspace, Scope(name))[0][:1])
+    cli("sync", name, "before")
+    cli("runs", "rename", name, "before", "after")
+    cli("sync", name, "after")
+    make_index(workspace, Scope(name), "before", vectors(4), collection=f"{collection}_2")
+    cli("sync", name, "before")
+    info = cli("runs", "info", name, "after", "--json").json
+    assert [(job["brain_key"], job["kind"]) for job in info["jobs"]] == [
+        ("after", "sync"),
+        ("before", "sync"),
+    ]
+    assert info["former"][0][0] == "before" and info["collection_info"]["fields"][0]["name"] == "pk"
+    shown = cli("runs", "info", name, "after").out
+    assert "primary True" in shown and "kind sync" in shown
+    about = cli("collections", "info", collection, "--json").json
+    assert (about["owner"], about["vectors"], about["state"]) == (f"{name}/after", 3, "loaded")
+    assert about["fields"] == info["collection_info"]["fields"]

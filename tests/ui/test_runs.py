@@ -265,6 +265,8 @@ async def test_info_and_python_are_pages(make_app: MakeApp, dataset: Any):
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, Page) and "Reading" not in app.screen.body)
         assert '"brain_key": "whole"' in app.screen.body and f"k_{dataset.name}_whole" in app.screen.body
+        for said in ("name vector  type FLOAT_VECTOR  dim 8", "state              loaded", "memory_bytes  "):
+            assert said in app.screen.body
         await pilot.press("escape", "p")
         await until(pilot, lambda: isinstance(app.screen, Page) and "load_brain_results" in app.screen.body)
         assert app.clipboard == app.screen.body

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
+from tui.core.documents.run_details import collection_info
 from tui.core.documents.run_documents import all_runs
 from tui.core.documents.schema import unknown
 from tui.core.errors import InvalidInput
@@ -74,6 +75,16 @@ def collection_row(ws: Workspace, name: str) -> CollectionRow:
         UnknownName: there is none of that name; near names are suggested.
     """
     return _row(existing(ws, name), _users(ws).get(name, ()))
+
+
+def collection_facts(ws: Workspace, name: str) -> dict[str, Any]:
+    """Everything about a collection, ready for JSON: ``run_details.collection_info`` and who uses it.
+
+    Raises:
+        UnknownName: there is none of that name; near names are suggested.
+    """
+    row = _row(existing(ws, name), _users(ws).get(name, ()))
+    return collection_info(ws, name) | {"owner": row.owner, "runs": row.runs, "made_for": row.made_for}
 
 
 def load(ws: Workspace, name: str) -> CollectionRow:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
 from tui.core.documents import run_documents
-from tui.core.documents.run_documents import RunDocument, check_key, require
+from tui.core.documents.run_details import run_info
+from tui.core.documents.run_documents import OURS, RunDocument, check_key, require
 from tui.core.documents.run_list import (
-    OURS,
     Health,
     RunInfo,
     get_run,
     list_runs,
     require_run,
-    run_info,
     runs_on,
     with_health,
 )

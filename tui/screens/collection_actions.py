@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -116,17 +115,9 @@ def _what_goes(row: CollectionRow) -> str:
 
 
 def _describe(name: str, ws: Workspace) -> str:
-    from tui.core.collections import collection_row
+    from tui.core.collections import collection_facts
 
-    row = collection_row(ws, name)
-    described = ws.milvus().describe(name)
-    known = asdict(row) | {
-        "index_params": dict(described.index_params),
-        "consistency_level": described.consistency_level,
-        "schema": "pk, vector, sample_id (a similarity index)" if described.compatible else "another",
-        "properties": dict(described.properties),
-    }
-    return readable(known)
+    return readable(collection_facts(ws, name))
 
 
 def _old_key(row: CollectionRow) -> str:

@@ -227,8 +227,8 @@ def _describe(run: RunInfo, ws: Workspace) -> str:
     from tui.core.runs import run_info
     from tui.jobs.history import history
 
-    jobs = {"jobs": history(run.dataset, run.brain_key)}
-    return readable(run_info(ws, run.dataset, run.brain_key) | jobs)
+    facts = run_info(ws, run.dataset, run.brain_key)
+    return readable(facts | {"jobs": history(run.dataset, run.brain_key, facts["former"])})
 
 
 def _snippet(run: RunInfo, ws: Workspace) -> str:

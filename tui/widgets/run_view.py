@@ -233,9 +233,20 @@ def _lines(known: Mapping[str, Any], indent: int = 0) -> list[str]:
     for name, value in known.items():
         if isinstance(value, Mapping) and value:
             lines += ["", f"{'  ' * indent}{name}", *_lines(value, indent + 1)]
+        elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+            lines += ["", f"{'  ' * indent}{name}", *(f"{'  ' * (indent + 1)}{_row(one)}" for one in value)]
         else:
             lines.append(f"{'  ' * indent}{name:<{wide}}  {_said(value)}")
     return lines
+
+
+def _row(facts: Mapping[str, Any]) -> str:
+    """One of several things on a line: what is none is left out."""
+    return "  ".join(
+        _row(value) if isinstance(value, Mapping) else f"{name} {_said(value)}"
+        for name, value in facts.items()
+        if value not in (None, "", 0)
+    )
 
 
 def _said(value: object) -> str:
@@ -246,5 +257,5 @@ def _said(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(_said(one) for one in value)
     return str(value)

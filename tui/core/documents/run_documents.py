@@ -22,6 +22,9 @@ from tui.core.errors import InvalidInput, KitescopeError
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
+OURS = "kitescope"
+"""Where the configuration of a run keeps what FiftyOne has no word for; FiftyOne carries it along unread."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDocument:
@@ -182,15 +185,18 @@ def rename(ws: Workspace, run: RunDocument, new: str) -> None:
         raise InvalidInput(f"Dataset {run.dataset!r} has a run {new!r} already", "Choose another key")
     database = journalled(ws)
     old_path, new_path = f"brain_methods.{run.key}", f"brain_methods.{new}"
+    former = {"key": run.key, "until": _now()}
     with guarded():
-        database["runs"].update_one({"_id": run.id}, {"$set": {"key": new}})
+        renamed = {"$set": {"key": new}, "$push": {f"config.{OURS}.former": former}}
+        database["runs"].update_one({"_id": run.id}, renamed)
         if not _refer(
             database,
             record,
             {old_path: run.id, new_path: {"$exists": False}},
             {"$rename": {old_path: new_path}},
         ):
-            database["runs"].update_one({"_id": run.id}, {"$set": {"key": run.key}})
+            undone = {"$set": {"key": run.key}, "$pull": {f"config.{OURS}.former": former}}
+            database["runs"].update_one({"_id": run.id}, undone)
             raise _lost(ws, record, new)
     _refresh(run.dataset, run.key)
 
