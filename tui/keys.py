@@ -142,7 +142,13 @@ JOBS = [
     _key("job-cancel", "c", "cancel", "Cancel", show=True, tip="Keep what is done and stop"),
     _key("job-resume", "u", "resume", "Resume", show=True, tip="Go on where it stopped"),
     _key("job-open", "o", "open", "Open index", show=True, tip="Search the index this job built"),
-    _key("job-skipped", "x", "skipped", "Left out", tip="Every file that could not become a vector, and why"),
+    _key(
+        "job-skipped",
+        "x",
+        "skipped",
+        "Left out",
+        tip="Every file that could not become a vector, and why; t tags them",
+    ),
 ]
 
 RUNS = [

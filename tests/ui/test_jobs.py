@@ -27,7 +27,7 @@ from tui.messages import BuildRequested, Happened
 from tui.preferences import Last
 from tui.screens.jobs import LogPage
 from tui.state import JobsSeen
-from tui.widgets.dialogs import Page
+from tui.widgets.dialogs import Ask, Page
 from tui.widgets.fitted import FittedTable
 
 MakeApp = Callable[..., Kitescope]
@@ -202,3 +202,26 @@ async def test_every_casualty_can_be_read(make_app: MakeApp, home):
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Page))
         assert "/data/0.jpg" in app.screen.body and "/data/299.jpg" in app.screen.body
+
+
+async def test_what_was_left_out_is_tagged_in_the_dataset(make_app: MakeApp, pictures: Any, home):
+    store = JobStore()
+    info = store.create(
+        job_spec("build", pictures.name, "k", _settings(), BuildSpec(Scope(pictures.name), "k"))
+    )
+    store.begin(info.id, 1)
+    bad = pictures.values("id")[7:40:20]
+    store.beat(info.id, 1, None, [Skipped(one, "/data/7.png", "not a picture") for one in bad])
+    store.finish(info.id, 1, "done", result={"vectors": 5, "dim": 3, "seconds": 1.0, "collection": "c"})
+    app = make_app(last=Last(screen="jobs"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _ready(pilot, app)
+        await until(pilot, lambda: app.screen.query_one("#jobs", FittedTable).current_key == info.id)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Page) and "t tag" in screen_text(app))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await pilot.press("ctrl+u", *"bad,mend", "enter")
+        await until(pilot, lambda: "bad, mend: on 2 of" in told(app))
+    pictures.reload()
+    assert pictures.match_tags("bad").values("id") == bad == pictures.match_tags("mend").values("id")
