@@ -200,7 +200,7 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
 
 def _source(given: dict[str, Any]) -> Source:
     from tui.core.indexes import Source
-    from tui.core.models import BUILTIN
+    from tui.core.models import BUILTIN, absolute
 
     if given["embeddings_field"] is not None and given["embeddings"] is not None:
         raise click.UsageError(
@@ -209,7 +209,7 @@ def _source(given: dict[str, Any]) -> Source:
     if given["ids"] is not None and given["embeddings"] is None:
         raise click.UsageError("--ids names the rows of --embeddings, which is missing")
     source = Source(
-        model=given["model"],
+        model=absolute(given["model"]) if given["model"] else None,
         embeddings_field=given["embeddings_field"],
         embeddings=str(given["embeddings"]) if given["embeddings"] else None,
         ids=str(given["ids"]) if given["ids"] else None,

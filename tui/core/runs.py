@@ -25,6 +25,7 @@ from tui.core.documents.snippet import snippet
 from tui.core.errors import InvalidInput, KitescopeError
 from tui.core.filling import leases
 from tui.core.scope import Scope
+from tui.core.vision.naming import in_fiftyone
 
 if TYPE_CHECKING:
     from tui.core.indexes import Source
@@ -98,14 +99,15 @@ def register(
     """
     ws.require_writable(f"register run {brain_key!r}")
     existing = run_documents.get(ws, scope.dataset, brain_key)
+    model, model_kwargs = in_fiftyone(source.model) if source.model else (None, None)
     replaces = existing if existing and (overwrite or existing.collection == collection) else None
     config = {
         "cls": f"{_STOCK}.MilvusSimilarityConfig",
         "type": "similarity",
         "method": "milvus",
         "embeddings_field": _label_attribute(ws, scope, source.embeddings_field),
-        "model": source.model,
-        "model_kwargs": None,
+        "model": model,
+        "model_kwargs": model_kwargs,
         "patches_field": scope.patches_field,
         "roi_field": None,
         "supports_prompts": supports_prompts,

@@ -134,7 +134,7 @@ def source_fields() -> Fields:
             "Model",
             placeholder="f4 lists all",
             wrong=lambda value: "" if value.strip() else _needed("A model (f4)"),
-            hint="A zoo name, torchvision:resnet50, or your own as module:callable (f4)",
+            hint="A zoo name, huggingface:FOLDER, module:callable, … (f4 lists them)",
         ),
         ChoiceField(
             "field",

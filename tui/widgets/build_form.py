@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
 from tui.core.indexes import BuildSpec, Source
+from tui.core.models import absolute
 from tui.core.scope import Scope
 from tui.widgets.build_fields import index_fields, pairs, scope_fields, source_fields, words, work_fields
 from tui.widgets.form import Form
@@ -161,8 +162,8 @@ class BuildForm(Form):
         """Where the vectors come from."""
         kind = self["source"].value
         if kind == "model":
-            return Source(model=self["model"].value.strip())
-        made_by = self["made_by"].value.strip() or None
+            return Source(model=absolute(self["model"].value.strip()))
+        made_by = absolute(self["made_by"].value.strip()) or None
         if kind == "field":
             return Source(made_by, self["field"].value)
         if kind == "file":

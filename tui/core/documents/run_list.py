@@ -11,6 +11,7 @@ from tui.core.documents import run_documents
 from tui.core.documents.run_documents import OURS, RunDocument, all_runs, require
 from tui.core.errors import EngineUnreachable
 from tui.core.scope import Scope
+from tui.core.vision.naming import from_fiftyone
 
 if TYPE_CHECKING:
     from tui.core.documents.schema import Record
@@ -155,7 +156,7 @@ def _info(document: RunDocument) -> RunInfo:
         type=config.get("type"),
         method=config.get("method"),
         patches_field=config.get("patches_field"),
-        model=config.get("model"),
+        model=from_fiftyone(config.get("model"), config.get("model_kwargs")),
         supports_prompts=bool(config.get("supports_prompts")),
         metric=config.get("metric"),
         collection=document.collection,

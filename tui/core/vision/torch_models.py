@@ -12,7 +12,7 @@ import torch
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
-from tui.core.vision import catalog, devices, downloads
+from tui.core.vision import catalog, devices, downloads, zoo_models
 from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, optimised, split, to_rows
 from tui.core.vision.user_code import resolve
 
@@ -33,7 +33,9 @@ def load(name: str, source: Source, device: str, precision: str, on_event: OnEve
     precision, changed = devices.settle_precision(precision, place)
     try:
         if source == "fiftyone-zoo":
-            embedder = from_fiftyone(name, _zoo_model(name, place, on_event), place, precision)
+            embedder = from_fiftyone(name, zoo_models.zoo_model(name, place, on_event), place, precision)
+        elif source in ("huggingface", "openclip"):
+            embedder = from_fiftyone(name, zoo_models.checkpoint_model(name, place), place, precision)
         elif source == "torchvision":
             embedder = _torchvision(name, place, precision, on_event)
         else:
@@ -117,29 +119,6 @@ class _StockEmbedder(TorchEmbedder):
         """Give the model's memory back."""
         self._model = None
         super().close()
-
-
-def _zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
-    entry = catalog.zoo()[name]
-    if missing := entry.missing_packages():
-        needs = " ".join(missing)
-        raise KitescopeError(f"The model {name} needs Python packages: {needs}", f"pip install {needs}")
-    folder = catalog.zoo_dir()
-    if entry.filename and entry.url:
-        downloads.fetch(entry.url, folder / entry.filename, on_event)
-    if entry.tokenizer:
-        downloads.fetch(entry.tokenizer[0], folder / entry.tokenizer[1], on_event)
-    if entry.weights:
-        import torchvision
-
-        # FiftyOne fetches the file above, but lets torchvision load its own copy from torch's cache.
-        url = torchvision.models.get_weight(entry.weights).url
-        downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
-    elif entry.hub and not entry.downloaded:
-        downloads.require_host("https://github.com" if ":" in entry.hub else "https://huggingface.co")
-    import fiftyone.zoo as foz
-
-    return foz.load_zoo_model(name, cache=False, device=str(device))
 
 
 def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> TorchEmbedder:
