@@ -203,9 +203,8 @@ def test_what_is_not_there_is_said_within_seconds(
     assert time.perf_counter() - began < 10 and caught.value.remedy
 
 
-def test_the_packages_that_a_checkpoint_needs_are_named(
-    names: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", ["huggingface:openai/clip", "siglip-base-patch16-224-torch"])
+def test_packages_that_are_missing_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.core.vision.catalog._installed", lambda name: name != "transformers")
-    with pytest.raises(KitescopeError, match="transformers"):
-        load_model(names["clip"])
+    with pytest.raises(KitescopeError, match=r"pip install transformers"):
+        load_model(name)

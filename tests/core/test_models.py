@@ -459,13 +459,6 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     assert time.perf_counter() - began < 2
 
 
-def test_missing_packages_are_named() -> None:
-    if catalog._installed("transformers"):
-        pytest.skip("transformers is installed here")
-    with pytest.raises(KitescopeError, match=r"pip install transformers"):
-        load_model("siglip-base-patch16-224-torch")
-
-
 def test_a_zoo_model_is_loaded_from_files_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:

@@ -16,7 +16,7 @@ from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core.documents.selection import Scope
-from tui.core.indexes import BuildSpec, IndexSpec, Source
+from tui.core.indexes import BuildSpec, Crop, IndexSpec, Source
 from tui.core.workspace import Workspace
 from tui.jobs.spec import job_spec
 from tui.messages import Happened
@@ -156,7 +156,12 @@ async def test_fields_follow_the_source_the_patches_and_the_index_type(
         assert "workers" not in shown()
         await _choose(pilot, app, "patches", "boxes")
         await until(pilot, lambda: "no such field of vectors" in _screen(app)._reason())
+        await _choose(pilot, app, "source", "built-in")
+        await _type(pilot, app, "alpha", "0.1")
+        await _choose(pilot, app, "square", "yes")
+        assert form.spec().crop == Crop(0.1, True)
         await _choose(pilot, app, "patches", "")
+        assert not {"alpha", "square"} & shown() and form.spec().crop == Crop()
         await _choose(pilot, app, "source", "file")
         assert {"embeddings", "ids"} <= shown()
         await _type(pilot, app, "embeddings", str(tmp_path / "none.npy"))

@@ -38,6 +38,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
     help="Ids of the rows of --embeddings: .npy, or text with one a line.",
 )
 @click.option("--patches-field", metavar="F", help="Index the patches of this label field.")
+@click.option(
+    "--alpha",
+    type=float,
+    metavar="A",
+    help="Widen each patch by this share first: 0.1 is a tenth.",
+)
+@click.option("--force-square", is_flag=True, help="Make each patch a square first.")
 @click.option("--view", metavar="SAVED", help="Only samples of this saved view.")
 @click.option(
     "--tag", "tags", multiple=True, metavar="T", help="Only samples with this tag (any of several)."
@@ -171,7 +178,7 @@ def summary(result: dict[str, Any] | Any) -> str:
 
 
 def _spec(settings: Settings, **given: Any) -> BuildSpec:
-    from tui.core.indexes import BuildSpec
+    from tui.core.indexes import BuildSpec, Crop
     from tui.core.milvus import IndexSpec
     from tui.core.scope import Scope
 
@@ -195,6 +202,7 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
         device=given["device"],
         precision=given["precision"],
         overwrite=given["overwrite"],
+        crop=Crop(given["alpha"], given["force_square"]),
     )
 
 
@@ -223,6 +231,8 @@ def _source(given: dict[str, Any]) -> Source:
 def _refuse_embedding_options(given: dict[str, Any]) -> None:
     useless = ["--workers"] if given["workers"] is not None else []
     useless += [f"--{name}" for name in ("device", "precision") if given[name] != "auto"]
+    useless += ["--alpha"] if given["alpha"] is not None else []
+    useless += ["--force-square"] if given["force_square"] else []
     if useless:
         raise click.UsageError(f"{', '.join(useless)}: about embedding, and the vectors are there already")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tui.core.progress import ShouldStop, Skipped, never
 from tui.core.vision.devices import processors
-from tui.core.vision.images import Box, UnreadableImage
+from tui.core.vision.images import Box, Patch, UnreadableImage
 from tui.core.vision.preparation import Crew, Task, Unusable, prepare_task
 from tui.core.vision.runner import Runner
 
@@ -46,7 +46,7 @@ class ItemLike(Protocol):
         """The file."""
 
     @property
-    def box(self) -> Box | None:
+    def box(self) -> Box | Patch | None:
         """The relative box, or None for the whole picture."""
 
 

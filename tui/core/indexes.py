@@ -22,6 +22,7 @@ __all__ = [
     "BuildResult",
     "BuildSpec",
     "CheckResult",
+    "Crop",
     "IndexSpec",
     "Scope",
     "Source",
@@ -59,6 +60,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """How patches are cut out, in FiftyOne's words.
+
+    Attributes:
+        alpha: how much wider and higher each box becomes first: 0.1 is a tenth more, -0.1 a tenth less.
+        force_square: make each box a square first, by widening its shorter side where there is room.
+    """
+
+    alpha: float | None = None
+    force_square: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSpec:
     """An index to build. JSON goes there and back through msgspec.
 
@@ -81,6 +95,7 @@ class BuildSpec:
     device: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+    crop: Crop = field(default_factory=Crop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +262,11 @@ def validate(spec: BuildSpec) -> None:
             f"There is no consistency level {spec.consistency_level!r}",
             f"Use one of {', '.join(CONSISTENCY_LEVELS)}",
         )
+    if spec.crop != Crop() and spec.scope.patches_field is None:
+        raise InvalidInput(
+            "Only patches are cut out", "Name a patches field, or leave out alpha and force_square"
+        )
+    if spec.crop.alpha is not None and not -1 < spec.crop.alpha < 100:
+        raise InvalidInput(f"alpha is {spec.crop.alpha}", "Give a number above -1, such as 0.1")
     if spec.batch_size is not None and spec.batch_size < 1:
         raise InvalidInput(f"A batch cannot hold {spec.batch_size} items")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from tui.core.scope import Scope
 from tui.core.vision.naming import in_fiftyone
 
 if TYPE_CHECKING:
-    from tui.core.indexes import Source
+    from tui.core.indexes import Crop, Source
     from tui.core.workspace import Workspace
 
 __all__ = [
@@ -83,6 +83,7 @@ def register(
     consistency_level: str,
     supports_prompts: bool,
     dim: int,
+    crop: Crop | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make a filled collection a brain run that stock FiftyOne opens like one of its own.
@@ -91,6 +92,7 @@ def register(
     names the same collection is replaced, so registering twice does no harm.
 
     Args:
+        crop: how patches were cut out.
         overwrite: replace the run that has the key, whatever it is; its collection stays.
 
     Raises:
@@ -114,7 +116,7 @@ def register(
         "collection_name": collection,
         "metric": metric,
         "consistency_level": consistency_level,
-        **_ours(scope, source),
+        **_ours(scope, source, crop),
     }
     run_documents.insert(
         ws,
@@ -263,7 +265,7 @@ def _not_its_own(ws: Workspace, document: RunDocument) -> str:
     return not_its_own(ws, require_run(ws, document.dataset, document.key))
 
 
-def _ours(scope: Scope, source: Source) -> dict[str, Any]:
+def _ours(scope: Scope, source: Source, crop: Crop | None) -> dict[str, Any]:
     """What a sync has to know and FiftyOne's configuration does not say; nothing for a plain run."""
     ours: dict[str, Any] = {}
     if not scope.is_whole:
@@ -275,6 +277,8 @@ def _ours(scope: Scope, source: Source) -> dict[str, Any]:
         }
     if source.embeddings is not None:
         ours["embeddings"] = source.embeddings
+    if crop is not None:
+        ours |= {name: value for name, value in asdict(crop).items() if value}
     return {OURS: ours} if ours else {}
 
 

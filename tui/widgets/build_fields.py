@@ -52,6 +52,13 @@ def _wrong_number(text: str) -> str:
     return "" if not text or (text.isdigit() and int(text) > 0) else "A whole number above zero, or nothing"
 
 
+def _wrong_alpha(text: str) -> str:
+    try:
+        return "" if not text or -1 < float(text) < 100 else "A number above -1, such as 0.1"
+    except ValueError:
+        return "A number, such as 0.1"
+
+
 def _wrong_workers(text: str) -> str:
     return "" if not text or text.isdigit() else "A whole number, or nothing"
 
@@ -97,6 +104,20 @@ def scope_fields() -> Fields:
             hint="Space lists all; the whole program works with the one chosen here",
         ),
         ChoiceField("patches", "Patches", [("", "whole images")], hint="Index each box of a label field"),
+        TextField(
+            "alpha",
+            "Alpha",
+            placeholder="0",
+            wrong=_wrong_alpha,
+            hint="Widen each box by this share before it is cut out: 0.1 is a tenth",
+        ),
+        ChoiceField(
+            "square",
+            "Square",
+            [("no", "as they are"), ("yes", "squares")],
+            "no",
+            hint="Widen the shorter side of each box first, where there is room",
+        ),
         ChoiceField("view", "Saved view", [("", "every sample")], hint="Only the samples of a saved view"),
         TextField(
             "tags",

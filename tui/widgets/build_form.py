@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
-from tui.core.indexes import BuildSpec, Source
+from tui.core.indexes import BuildSpec, Crop, Source
 from tui.core.models import absolute
 from tui.core.scope import Scope
 from tui.widgets.build_fields import index_fields, pairs, scope_fields, source_fields, words, work_fields
@@ -26,6 +26,9 @@ _OF_SOURCE: Mapping[str, tuple[str, ...]] = {
     "field": ("field", "made_by"),
     "file": ("embeddings", "ids", "made_by"),
 }
+
+_OF_PATCHES = ("alpha", "square")
+_EMPTY = ("alpha", "model", "made_by", "embeddings", "ids", "nlist", "params", "batch_size", "workers")
 
 
 class BuildForm(Form):
@@ -78,12 +81,13 @@ class BuildForm(Form):
         self["tags"].put(shlex.join(scope.tags) if scope else "")
         self["where"].put(shlex.join(f"{path}={value}" for path, value in scope.where) if scope else "")
         self["limit"].put(str(scope.limit) if scope and scope.limit else "")
+        self.show_used()
 
     def put_defaults(self) -> None:
         """Every field as it was at the start, but for the dataset."""
         dataset = self["dataset"].value
         self.put_scope(Scope(dataset) if dataset else None)
-        for name in ("model", "made_by", "embeddings", "ids", "nlist", "params", "batch_size", "workers"):
+        for name in _EMPTY:
             self[name].put("")
         self["source"].put("built-in")
         self["collection"].put(self._defaults["collection_name"])
@@ -94,7 +98,8 @@ class BuildForm(Form):
         self["efConstruction"].put(str(HNSW_DEFAULT["efConstruction"]))
         for name in ("device", "precision"):
             self[name].put("auto")
-        self["overwrite"].put("no")
+        for name in ("square", "overwrite"):
+            self[name].put("no")
         self._key_is_ours = True
         self.offer_fields()
         self.show_used()
@@ -109,6 +114,8 @@ class BuildForm(Form):
         kind = self["type"].value
         for name in ("M", "efConstruction"):
             self[name].display = kind.startswith("HNSW")
+        for name in _OF_PATCHES:
+            self[name].display = bool(self["patches"].value) and self["source"].value not in ("field", "file")
         self["nlist"].display = kind.startswith("IVF") or kind == "SCANN"
         self["params"].display = kind not in ("FLAT", "AUTOINDEX")
 
@@ -118,7 +125,7 @@ class BuildForm(Form):
             self._key_is_ours = not self["key"].value
         if key == "patches":
             self.offer_fields()
-        if key in ("source", "type"):
+        if key in ("source", "type", "patches"):
             self.show_used()
 
     def take_model(self, name: str) -> None:
@@ -171,6 +178,12 @@ class BuildForm(Form):
             return Source(made_by, None, _path(self["embeddings"].value), _path(ids) if ids else None)
         return Source()
 
+    def crop(self) -> Crop:
+        """How patches are cut out."""
+        alpha = self["alpha"].value if self["alpha"].display else ""
+        square = self["square"].display and self["square"].value == "yes"
+        return Crop(float(alpha) if alpha else None, square)
+
     def index(self) -> IndexSpec:
         """The index and its parameters, those of the fields that are shown."""
         named = {name: self[name].value for name in ("M", "efConstruction", "nlist") if self[name].display}
@@ -194,6 +207,7 @@ class BuildForm(Form):
             device=self["device"].value if model else "auto",
             precision=self["precision"].value if model else "auto",
             overwrite=self["overwrite"].value == "yes",
+            crop=self.crop(),
         )
 
 

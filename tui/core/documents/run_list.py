@@ -34,6 +34,7 @@ class RunInfo:
         scope: what it indexes. ``embeddings``: the file its vectors came from, if one.
         dim: length of a vector, if known without asking Milvus.
         former: the keys it had before it was renamed, each with until when, ISO 8601 in UTC; oldest first.
+        alpha, force_square: how patches were cut out, as far as it was noted.
     """
 
     dataset: str
@@ -58,6 +59,8 @@ class RunInfo:
     embeddings: str | None = None
     dim: int | None = None
     former: tuple[tuple[str, str], ...] = ()
+    alpha: float | None = None
+    force_square: bool = False
 
     @property
     def is_index(self) -> bool:
@@ -169,6 +172,8 @@ def _info(document: RunDocument) -> RunInfo:
         embeddings=ours.get("embeddings"),
         dim=document.facts.get("dim"),
         former=tuple((one["key"], _iso(one["until"])) for one in ours.get("former") or ()),
+        alpha=ours.get("alpha"),
+        force_square=bool(ours.get("force_square")),
     )
 
 

@@ -19,6 +19,7 @@ from tui.core.scope import Scope
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tui.core.vision.images import Patch
     from tui.core.workspace import Workspace
 
 Box = tuple[float, float, float, float]
@@ -31,7 +32,7 @@ class Item:
     id: str
     sample_id: str
     filepath: str
-    box: Box | None = None
+    box: Box | Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)

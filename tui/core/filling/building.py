@@ -209,6 +209,7 @@ class _Build:
             consistency_level=spec.consistency_level,
             supports_prompts=bool(self.takes_text),
             dim=dim,
+            crop=spec.crop,
             overwrite=spec.overwrite,
         )
 

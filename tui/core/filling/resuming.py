@@ -98,7 +98,7 @@ def require_source(ws: Workspace, run: RunInfo) -> None:
         why = "does not say what makes its vectors"
     elif config.get("roi_field"):
         why = f"averages the regions in {config['roi_field']}, which only FiftyOne does"
-    elif config.get("model_kwargs"):
+    elif config.get("model_kwargs") and run.model == config.get("model"):
         why = f"gives its model arguments ({', '.join(config['model_kwargs'])}), which only FiftyOne does"
     if why:
         raise InvalidInput(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +13,11 @@ from tui.core import datasets
 from tui.core.embedding import Batch, embed
 from tui.core.errors import InvalidInput
 from tui.core.filling.vector_files import RowIds, VectorFile
+from tui.core.indexes import Crop
 from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped
 from tui.core.vision.devices import choose
 from tui.core.vision.fleet import Fleet
+from tui.core.vision.images import Patch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +101,14 @@ class _Model:
     def _items(self, parts: Iterable[Part]) -> Iterator[datasets.Item]:
         for part in parts:
             for piece in part.slices(_STEP):
-                yield from datasets.items(self._ws, self._spec.scope, piece.ids, piece.sample_ids)
+                for item in datasets.items(self._ws, self._spec.scope, piece.ids, piece.sample_ids):
+                    yield self._cut(item)
+
+    def _cut(self, item: datasets.Item) -> datasets.Item:
+        crop = self._spec.crop
+        if item.box is None or crop == Crop():
+            return item
+        return replace(item, box=Patch(*item.box[:4], crop.alpha or 0.0, crop.force_square))
 
     def leftovers(self) -> Sequence[Skipped]:
         return ()

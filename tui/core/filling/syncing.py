@@ -26,7 +26,7 @@ from tui.core.filling.leases import hold
 from tui.core.filling.patience import Patience
 from tui.core.filling.sources import Part, VectorSource, open_source
 from tui.core.filling.targets import READY, properties
-from tui.core.indexes import BuildSpec, Source, SyncResult
+from tui.core.indexes import BuildSpec, Crop, Source, SyncResult
 from tui.core.progress import OnEvent, ShouldStop, Skipped
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
         metric=metric,
         consistency_level=level if level in CONSISTENCY_LEVELS else "Session",
         precision=str(begun.get("precision", "auto")),
+        crop=Crop(run.alpha, run.force_square),
     )
 
 

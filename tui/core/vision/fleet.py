@@ -22,6 +22,7 @@ from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped, ig
 from tui.core.vision.devices import processors
 from tui.core.vision.fleet_process import MemberProcess
 from tui.core.vision.frames import Answer, Chunk, Embedded, Failed, Loading, Picture, Ready, Start, Stop
+from tui.core.vision.images import Patch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +143,9 @@ class Fleet:
                 self._number += 1
                 post.given[self._number] = chunk
                 assert post.member is not None
-                pictures = tuple(Picture(item.filepath, item.box) for item in chunk)
+                pictures = tuple(
+                    Picture(item.filepath, Patch(*item.box) if item.box else None) for item in chunk
+                )
                 post.member.send(Chunk(self._number, pictures))
         if self._source.more:
             for post in self._posts:

@@ -21,7 +21,7 @@ from tui.core.errors import KitescopeError
 from tui.core.models import load_model
 from tui.core.progress import Event, Progress
 from tui.core.vision.frames import Chunk, Embedded, Failed, Loading, Ready, Start, Stop, read_question, write
-from tui.core.vision.images import Box
+from tui.core.vision.images import Patch
 from tui.core.vision.preparation import Crew, Task
 from tui.core.vision.runner import DeviceLost, Runner
 
@@ -34,7 +34,7 @@ class _Item:
 
     id: str
     filepath: str
-    box: Box | None
+    box: Patch | None
     sample_id: str = ""
 
 

@@ -7,7 +7,7 @@ from typing import IO
 
 import msgspec
 
-from tui.core.vision.images import Box
+from tui.core.vision.images import Patch
 
 _LENGTHS = struct.Struct("<II")
 
@@ -26,7 +26,7 @@ class Picture(msgspec.Struct, frozen=True, array_like=True):
     """A file, or one box in it."""
 
     path: str
-    box: Box | None
+    box: Patch | None
 
 
 class Chunk(msgspec.Struct, frozen=True, tag=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
 
     if not model.has_embeddings or model.media_type != "image":
         raise InvalidInput(f"The model {name} gives no embeddings of images", "See kitescope models list")
-    prompt = (lambda text: model.embed_prompts([text])) if model.can_embed_prompts else None
+    prompt = partial(_embed_prompt, model) if model.can_embed_prompts else None
     layer = getattr(getattr(model, "config", None), "embeddings_layer", None)
     plain = (
         isinstance(model, fout.TorchImageModel)
@@ -83,6 +84,18 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
 
         return TorchEmbedder(name, forward, split(model.transforms), device, precision, prompt)
     return _StockEmbedder(name, model, device, precision, prompt)
+
+
+def _embed_prompt(model: Any, text: str) -> Any:
+    """Hugging Face models of FiftyOne prepare a text only while they also prepare pictures."""
+    pictures = getattr(model, "preprocess", None)
+    if pictures is None:
+        return model.embed_prompts([text])
+    model.preprocess = True
+    try:
+        return model.embed_prompts([text])
+    finally:
+        model.preprocess = pictures
 
 
 class _StockEmbedder(TorchEmbedder):
