@@ -179,6 +179,25 @@ async def test_fields_follow_the_source_the_patches_and_the_index_type(
         assert not {"nlist", "M", "params"} & shown() and form.index() == IndexSpec("FLAT", {})
 
 
+async def test_slices_of_a_grouped_dataset_are_chosen(make_app: MakeApp, workspace: Workspace, unique_name):
+    fo = workspace.fiftyone()
+    grouped = fo.Dataset(unique_name("slices"), persistent=True)
+    grouped.add_group_field("group", default="left")
+    group = fo.Group()
+    files = {"left": "/l.png", "right": "/r.png"}
+    grouped.add_samples([fo.Sample(filepath=file, group=group.element(name)) for name, file in files.items()])
+    app = _opened(make_app, grouped)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BuildScreen))
+        form = _form(app)
+        await until(pilot, lambda: form["slices"].display and "is grouped" in _screen(app)._reason())
+        await _type(pilot, app, "slices", "right")
+        await until(pilot, lambda: _screen(app)._reason() == "")
+        assert form.spec().scope == Scope(grouped.name, slices=("right",))
+        assert _screen(app)._planned.outlook.plan.vectors == 1
+    fo.delete_dataset(grouped.name)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
 async def test_every_field_and_the_plan_can_be_reached(make_app: MakeApp, dataset: Any, size):
     app = _opened(make_app, dataset)

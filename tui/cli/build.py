@@ -49,6 +49,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option(
     "--tag", "tags", multiple=True, metavar="T", help="Only samples with this tag (any of several)."
 )
+@click.option("--slice", "slices", multiple=True, metavar="S", help="This slice of a grouped dataset.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--collection", metavar="NAME", help="Name of the collection; one is chosen without it.")
 @click.option("--metric", type=click.Choice(["cosine", "dotproduct", "euclidean"]), help="Default: cosine.")
@@ -189,6 +190,7 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
             view=given["view"],
             tags=given["tags"],
             limit=given["limit"],
+            slices=given["slices"],
         ),
         brain_key=given["key"],
         source=_source(given),

@@ -58,6 +58,7 @@ def info(session: Session, name: str, as_json: bool) -> None:
             ("media", detail.info.media_type),
             ("last change", detail.info.last_modified),
             ("persistent", detail.info.persistent),
+            *((("slices", _listed(detail.slices)),) if detail.slices else ()),
             ("saved views", _listed(detail.saved_views)),
             ("tags", _listed(f"{tag} ({count:,})" for tag, count in detail.tags.items())),
             ("runs", _listed(detail.runs)),

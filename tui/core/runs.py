@@ -274,6 +274,7 @@ def _ours(scope: Scope, source: Source, crop: Crop | None) -> dict[str, Any]:
             "tags": list(scope.tags),
             "where": [list(pair) for pair in scope.where],
             "limit": scope.limit,
+            **({"slices": list(scope.slices)} if scope.slices else {}),
         }
     if source.embeddings is not None:
         ours["embeddings"] = source.embeddings
@@ -298,6 +299,6 @@ def _label_attribute(ws: Workspace, scope: Scope, name: str | None) -> str | Non
         return name
     from tui.core.documents.selection import select
 
-    selection = select(ws, Scope(scope.dataset, scope.patches_field))
+    selection = select(ws, Scope(scope.dataset, scope.patches_field), any_slice=True)
     prefixes = (selection.label_path + ".", scope.patches_field + ".")
     return next((name.removeprefix(p) for p in prefixes if name.startswith(p)), name)

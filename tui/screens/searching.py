@@ -182,6 +182,7 @@ class Searching(Looking):
             narrowing.tags or made.tags,
             (*made.where, *narrowing.where),
             made.limit,
+            made.slices,
         )
 
     @core_call(_BROWSING)

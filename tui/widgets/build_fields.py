@@ -105,6 +105,12 @@ def scope_fields() -> Fields:
         ),
         ChoiceField("patches", "Patches", [("", "whole images")], hint="Index each box of a label field"),
         TextField(
+            "slices",
+            "Slices",
+            wrong=_wrong_words,
+            hint="The slices of this grouped dataset to index; spaces between",
+        ),
+        TextField(
             "alpha",
             "Alpha",
             placeholder="0",

@@ -81,6 +81,7 @@ class BuildForm(Form):
         self["tags"].put(shlex.join(scope.tags) if scope else "")
         self["where"].put(shlex.join(f"{path}={value}" for path, value in scope.where) if scope else "")
         self["limit"].put(str(scope.limit) if scope and scope.limit else "")
+        self["slices"].put(shlex.join(scope.slices) if scope else "")
         self.show_used()
 
     def put_defaults(self) -> None:
@@ -114,6 +115,9 @@ class BuildForm(Form):
         kind = self["type"].value
         for name in ("M", "efConstruction"):
             self[name].display = kind.startswith("HNSW")
+        slices = self._detail.slices if self._detail else ()
+        self["slices"].display = bool(slices)
+        self.text("slices").placeholder(" ".join(slices))
         for name in _OF_PATCHES:
             self[name].display = bool(self["patches"].value) and self["source"].value not in ("field", "file")
         self["nlist"].display = kind.startswith("IVF") or kind == "SCANN"
@@ -163,6 +167,7 @@ class BuildForm(Form):
             tags=tuple(words(self["tags"].value)),
             where=pairs(self["where"].value),
             limit=_number(self["limit"].value),
+            slices=tuple(words(self["slices"].value)) if self["slices"].display else (),
         )
 
     def source(self) -> Source:

@@ -144,6 +144,7 @@ def job_work(job: JobInfo) -> str:
     what = f"{vectors}{made_by}" if vectors else source.model or "the built-in model"
     scope = build.scope
     part = [f"patches {scope.patches_field}"] if scope.patches_field else []
+    part += [f"slice {name}" for name in scope.slices]
     part += [f"view {scope.view}"] if scope.view else []
     part += [f"#{tag}" for tag in scope.tags] + [f"{path}={value}" for path, value in scope.where]
     part += [f"first {scope.limit:,}"] if scope.limit else []

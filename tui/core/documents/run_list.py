@@ -189,4 +189,5 @@ def _scope(dataset: str, patches_field: str | None, narrowed: Mapping[str, Any])
         tags=tuple(narrowed.get("tags") or ()),
         where=tuple((path, value) for path, value in narrowed.get("where") or ()),
         limit=narrowed.get("limit"),
+        slices=tuple(narrowed.get("slices") or ()),
     )

@@ -46,6 +46,8 @@ def require_items(ws: Workspace, spec: BuildSpec) -> int:
     Raises:
         InvalidInput: there is none.
     """
+    if spec.source.embeds:
+        datasets.require_pictures(read(ws, spec.scope.dataset))
     field = spec.source.embeddings_field
     items = datasets.count(ws, spec.scope, field)
     if not items:
