@@ -24,6 +24,7 @@ from tui.core.models import load_model
 from tui.core.progress import Notice, Progress
 from tui.core.vision import fleet_process
 from tui.core.vision.fleet import Fleet
+from tui.core.vision.images import Patch
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -99,7 +100,7 @@ def test_little_work_starts_no_second_process(start: Start, items: list[PictureI
 
 
 def test_boxes_of_a_file_stay_together(start: Start, items: list[PictureItem]) -> None:
-    boxes = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 0.5), (0.2, 0.2, 0.0, 0.1)]
+    boxes = [(0.0, 0.0, 1.0, 0.5), Patch(0.0, 0.5, 1.0, 0.5, 0.1, True), (0.2, 0.2, 0.0, 0.1)]
     patches = [
         PictureItem(f"{item.id}-{number}", item.filepath, box)
         for item in items

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.jobs.helpers import freeze
 from tests.ui.conftest import screen_text, told, until
 from tests.ui.values import job as some_job
 from tui.app import Kitescope
@@ -84,7 +85,7 @@ async def test_a_job_moves_is_cancelled_resumed_and_opened(
         await until(pilot, moving, 60)
         assert "embed" in screen_text(app) and "of 4,000" in screen_text(app)
         # Held still meanwhile: how fast this machine is does not matter then.
-        os.kill(_job(app).pid or 0, signal.SIGSTOP)
+        freeze(_job(app).pid or 0)
         await pilot.press("o")
         await until(pilot, lambda: "not there yet" in told(app))
         await pilot.press("c")
