@@ -50,11 +50,10 @@ class RefreshRequested(Message):
 
 
 class BuildRequested(Message):
-    """Start a job that builds an index; ``confirmed`` is what was typed to replace one that is protected."""
+    """Start a job that builds an index."""
 
-    def __init__(self, spec: BuildSpec, confirmed: str = "") -> None:
+    def __init__(self, spec: BuildSpec) -> None:
         self.spec = spec
-        self.confirmed = confirmed
         super().__init__()
 
 

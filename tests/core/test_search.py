@@ -257,6 +257,30 @@ def test_a_collection_that_is_gone_is_said_so(engine_workspace: Workspace, uniqu
     assert "build" in caught.value.remedy and caught.value.exit_code == 1
 
 
+def test_what_was_known_of_an_index_is_not_believed_after_it_was_built_again(
+    engine_workspace: Workspace, unique_name: Name
+) -> None:
+    """The next search fetches the example from where the index was, ahead of reading where it is."""
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("again"), 20)
+    ids, rows = dataset.values("id"), vectors(20)
+    first = make_index(ws, Scope(dataset.name), "k", rows)
+    query = Query(dataset.name, "k", ids=(ids[3],), k=5)
+    assert _ids(search(ws, query)) == [ids[i] for i in np.argsort(-_unit(rows) @ _unit(rows[3]))[:5]]
+    runs.delete(ws, dataset.name, "k", keep_collection=True)
+    rows = vectors(20, seed=1)
+    make_index(ws, Scope(dataset.name), "k", rows, collection=f"{first}_2")
+    expected = [ids[i] for i in np.argsort(-_unit(rows) @ _unit(rows[3]))[:5]]
+    assert _ids(search(ws, query)) == expected
+    ws.milvus().drop(first)
+    assert _ids(search(ws, query)) == expected
+    ws.milvus().delete(f"{first}_2", [ids[3]])
+    # A search does not wait for what was just deleted; a count does.
+    assert ws.milvus().count(f"{first}_2") == 19
+    with pytest.raises(KitescopeError, match=ids[3]):
+        search(ws, query)
+
+
 def test_a_released_collection_is_loaded_and_an_empty_one_has_no_hits(
     engine_workspace: Workspace, unique_name: Name, tmp_path: Path
 ) -> None:
@@ -278,7 +302,6 @@ def test_ids_that_stock_inserted_twice_are_one_hit(
         dataset = make_dataset(ws, unique_name("twice"), 10)
         collection = make_index(ws, Scope(dataset.name), "k", vectors(10))
         ids = dataset.values("id")
-        rows = vectors(10)
         rows = vectors(10)
         twice = [{"pk": ids[i], "sample_id": ids[i], "vector": rows[i]} for i in range(6)]
         ws.milvus()._client.insert(collection, twice)

@@ -177,6 +177,8 @@ class Milvus(Server):
         metric: Metric,
         filter: str = "",
         ef: int | None = None,
+        best: int | None = None,
+        sample_ids: bool = True,
     ) -> list[list[Neighbour]]:
         """Answer the ``k`` nearest of each query vector, best first.
 
@@ -185,6 +187,8 @@ class Milvus(Server):
             k: 1 to 16,384.
             filter: a Milvus expression, such as ``id_filter`` makes.
             ef: how hard to look; None is enough for a recall of 0.99 with our index.
+            best: how many of the ``k`` have to be the right ones, if not all.
+            sample_ids: False where they are the ids themselves, which need not be sent twice then.
 
         Raises:
             InvalidInput: k is out of range, or the query's dimension is not the collection's.
@@ -196,38 +200,33 @@ class Milvus(Server):
         queries = np.atleast_2d(np.ascontiguousarray(vectors, dtype=np.float32))
         if queries.shape[1] != (dim := self._dim(name)):
             raise InvalidInput(f"The query has {queries.shape[1]} numbers, the vectors of {name} have {dim}")
+        fields = ["sample_id"] if sample_ids else ["pk"]
+
+        def ask(part: list[Any]) -> list[list[Neighbour]]:
+            index_type, params = self._index_of(name)
+            answers = self._client.search(
+                name,
+                part,
+                filter=filter,
+                limit=k,
+                anns_field="vector",
+                output_fields=fields,
+                search_params={
+                    "metric_type": MILVUS_METRIC[metric],
+                    "params": search_params(index_type, k, ef, params, best),
+                },
+                timeout=self._patience,
+            )
+            return [_neighbours(hits, sample_ids) for hits in answers]
+
         step = max(1, _ANSWERS // k)
         found: list[list[Neighbour]] = []
         for start in range(0, len(queries), step):
-            part = list(queries[start : start + step])
-            found += self._loaded(name, partial(self._search, name, part, k, metric, filter, ef))
+            found += self._loaded(name, partial(ask, list(queries[start : start + step])))
         return found
 
-    def _search(
-        self, name: str, queries: list[Any], k: int, metric: Metric, filter: str, ef: int | None
-    ) -> list[list[Neighbour]]:
-        index_type, params = self._index_of(name)
-        answers = self._client.search(
-            name,
-            queries,
-            filter=filter,
-            limit=k,
-            anns_field="vector",
-            output_fields=["sample_id"],
-            search_params={
-                "metric_type": MILVUS_METRIC[metric],
-                "params": search_params(index_type, k, ef, params),
-            },
-            timeout=self._patience,
-        )
-        return [
-            [
-                Neighbour(str(hit.id), str(hit["entity"].get("sample_id", "")), float(hit.distance))
-                for hit in hits
-            ]
-            for hits in answers
-        ]
 
-
-def _neighbour(hit: Any) -> Neighbour:
-    return Neighbour(str(hit.id), str(hit["entity"].get("sample_id", "")), float(hit.distance))
+def _neighbours(hits: Any, sample_ids: bool) -> list[Neighbour]:
+    if not sample_ids:
+        return [Neighbour(id, id, score) for id, score in zip(hits.ids, hits.distances, strict=True)]
+    return [Neighbour(hit.id, str(hit["entity"].get("sample_id", "")), hit.distance) for hit in hits]

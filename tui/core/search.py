@@ -11,8 +11,9 @@ from tui.core.documents.run_list import RunInfo, require_run
 from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.querying.ahead import Ahead
 from tui.core.querying.nearest import Near, Target, everywhere, farthest, nearest
-from tui.core.querying.query import Embed, Query, check, query_vector
+from tui.core.querying.query import Embed, Query, check, examples, query_vector
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
@@ -79,15 +80,16 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     """
     started = time.perf_counter()
     check(query)
+    ahead = Ahead(ws, query.dataset, query.brain_key, examples(query))
     record = read(ws, query.dataset)
     run = _searchable(require_run(ws, query.dataset, query.brain_key, record))
     metric = cast("Metric", run.metric)
     scope = Scope(query.dataset, run.patches_field, query.view, query.tags, query.where)
     selection = select(ws, scope, any_slice=True, record=record)
     assert run.collection is not None
-    target = Target(ws, ws.milvus(), run.collection, metric, selection, scope.is_whole)
+    target = Target(ws, ws.milvus(), run.collection, metric, scope, selection)
     try:
-        vector = query_vector(ws, run, query, embed)
+        vector = query_vector(ws, run, query, embed, ahead)
         found = _find(target, vector, query)
     except UnknownName as error:
         raise _explained(ws, run, error) from error
@@ -127,7 +129,7 @@ def _opposite(target: Target, vector: NDArray[np.float32], want: int) -> list[Ne
 
 def _check_fetching(target: Target) -> None:
     vectors = target.milvus.count(target.collection)
-    if target.whole and vectors > _MOST_COMPARED:
+    if target.scope.is_whole and vectors > _MOST_COMPARED:
         raise InvalidInput(
             f"The least similar by euclidean distance of {vectors:,} vectors would take minutes",
             "Narrow the search to a view, or build an index with the metric cosine",

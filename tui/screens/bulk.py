@@ -77,25 +77,18 @@ class BulkScreen(BaseScreen):
         self._stop = threading.Event()
         self._changes = False
 
-    def each(self, doing: str, work: Sequence[Work], *, changes: bool = True, confirmed: str = "") -> None:
-        """Begin, unless something is under way already.
-
-        Args:
-            changes: the things are different afterwards.
-            confirmed: what ``confirm_protected`` answered.
-        """
+    def each(self, doing: str, work: Sequence[Work], *, changes: bool = True) -> None:
+        """Begin, unless something is under way already; ``changes``: the things are different afterwards."""
         if self.busy:
             self.tell(f"Still busy: {self.busy}. esc stops it after the present one.")
             return
         self._stop = threading.Event()
         self.busy = doing if len(work) > 1 else f"{doing} {work[0].name}"
         self._changes = changes
-        self._load_each(doing, tuple(work), confirmed)
+        self._load_each(doing, tuple(work))
 
     @core_call("working", exclusive=False)
-    def _load_each(self, doing: str, work: tuple[Work, ...], confirmed: str) -> Message | None:
-        from tui.core.workspace import confirming
-
+    def _load_each(self, doing: str, work: tuple[Work, ...]) -> Message | None:
         workspace, stop = self.kitescope.workspace, self._stop
         outcomes: list[Outcome] = []
         for place, one in enumerate(work, 1):
@@ -104,8 +97,7 @@ class BulkScreen(BaseScreen):
                 continue
             if len(work) > 1:
                 self.post_message(Working(f"{doing} {place} of {len(work)}: {one.name}"))
-            with confirming(confirmed):
-                outcomes.append(_done(workspace, doing, one))
+            outcomes.append(_done(workspace, doing, one))
         return EachDone(doing, outcomes)
 
     @on(Working)

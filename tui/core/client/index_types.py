@@ -59,17 +59,20 @@ def check_index(spec: IndexSpec, *, is_lite: bool) -> None:
             raise InvalidInput(f"Index parameter {name} must be a positive whole number, not {value}")
 
 
-def search_params(index_type: str, k: int, ef: int | None, params: Mapping[str, object]) -> dict[str, int]:
+def search_params(
+    index_type: str, k: int, ef: int | None, params: Mapping[str, object], best: int | None = None
+) -> dict[str, int]:
     """Answer Milvus' search parameters for ``k`` results.
 
     Args:
+        best: how many of them have to be the right ones, if not all.
         ef: how many candidates to look at; at least ``k`` are. None chooses a number that finds 99% of the
             ten nearest with our default index, and more for a sparser graph, such as stock FiftyOne's.
         params: the index' build parameters, as far as the server tells them.
     """
     kind = index_type.upper()
     if kind.startswith("HNSW"):
-        return {"ef": min(32_768, max(k, ef if ef is not None else _default_ef(k, params)))}
+        return {"ef": min(32_768, max(k, ef if ef is not None else _default_ef(k, best or k, params)))}
     if kind.startswith(("IVF", "GPU_IVF")) or kind == "SCANN":
         nlist = _number(params.get("nlist"), 1024)
         return {"nprobe": max(1, min(nlist, ef if ef is not None else max(32, nlist // 16)))}
@@ -78,9 +81,9 @@ def search_params(index_type: str, k: int, ef: int | None, params: Mapping[str, 
     return {}
 
 
-def _default_ef(k: int, params: Mapping[str, object]) -> int:
+def _default_ef(k: int, best: int, params: Mapping[str, object]) -> int:
     dense = _number(params.get("M"), 16) >= 12
-    return max(64, 2 * k) if dense else max(384, 4 * k)
+    return max(64, 2 * best, k + k // 5) if dense else max(384, 4 * best, k + k // 5)
 
 
 def _number(value: object, otherwise: int) -> int:

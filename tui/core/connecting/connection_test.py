@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tui.core.connecting.masking import mask_uri
-from tui.core.embedded import milvus_kwargs, own_server
 from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError, UnknownName
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class ConnectionTest:
 @dataclass
 class _Trial:
     settings: Settings
-    kwargs: dict[str, str | bool] = field(default_factory=dict)
+    uri: str = ""
     host: str = ""
     port: int = 0
     secure: bool = False
@@ -95,11 +94,11 @@ def run_test(settings: Settings, on_step: Callable[[Step], None] = lambda _step:
 
 def _steps(trial: _Trial) -> Iterator[tuple[StepName, Callable[[], str]]]:
     """The steps this connection has; later ones depend on what earlier ones found."""
-    if own_server(trial.settings) is not None:
+    if trial.settings.embedded_milvus:
         yield "start", lambda: _start(trial)
     else:
-        trial.kwargs = trial.settings.milvus_kwargs()
-    parts = _parts(str(trial.kwargs["uri"]))
+        trial.uri = str(trial.settings.milvus["uri"].value)
+    parts = _parts(trial.uri)
     if parts is not None:
         trial.host, trial.port, trial.secure = parts
         trial.secure = trial.secure or trial.settings.milvus["secure"].value is True
@@ -124,8 +123,10 @@ def _take(trial: _Trial, name: StepName, body: Callable[[], str]) -> Step:
 
 
 def _start(trial: _Trial) -> str:
-    trial.kwargs = milvus_kwargs(trial.settings)
-    return f"Milvus Lite is at {trial.kwargs['uri']}"
+    from tui.core.embedded import ensure_milvus
+
+    trial.uri = ensure_milvus(trial.settings.timeout)
+    return f"the embedded Milvus Lite server is at {trial.uri}"
 
 
 def _parts(uri: str) -> tuple[str, int, bool] | None:
@@ -229,14 +230,14 @@ def _context(trial: _Trial) -> ssl.SSLContext:
 def _login(trial: _Trial) -> str:
     from tui.core.milvus import Milvus
 
-    trial.settings.require_secret()
+    kwargs = {**trial.settings.milvus_kwargs(), "uri": trial.uri}
     try:
-        trial.milvus = Milvus.connect(trial.kwargs, trial.settings.timeout)
+        trial.milvus = Milvus.connect(kwargs, trial.settings.timeout)
     except UnknownName as error:
         # The credentials are fine and the database is not: that is a later step's bad news.
         trial.wrong_database = error
-        without = {name: value for name, value in trial.kwargs.items() if name != "db_name"}
-        trial.milvus = Milvus.connect(without, trial.settings.timeout)
+        kwargs.pop("db_name", None)
+        trial.milvus = Milvus.connect(kwargs, trial.settings.timeout)
     except EngineUnreachable as error:
         if type(error) is EngineUnreachable and trial.host and not trial.secure and _speaks_tls(trial):
             raise EngineUnreachable(
@@ -244,9 +245,11 @@ def _login(trial: _Trial) -> str:
                 "Use https:// or --milvus-secure, and set the server pem",
             ) from error
         raise
-    user, token = trial.kwargs.get("user"), trial.kwargs.get("token")
-    where = mask_uri(str(trial.kwargs["uri"]))
-    return f"as {user}" if user else "with a token" if token else f"without credentials, {where}"
+    user = trial.settings.milvus["user"].value
+    token = trial.settings.milvus["token"].value
+    return (
+        f"as {user}" if user else "with a token" if token else f"without credentials, {mask_uri(trial.uri)}"
+    )
 
 
 def _speaks_tls(trial: _Trial) -> bool:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.schema import Record
-    from tui.core.documents.selection import Selection, Stage
+    from tui.core.documents.selection import Selection
+    from tui.core.documents.views import Stage
     from tui.core.workspace import Workspace
 
 _TRIES = 5

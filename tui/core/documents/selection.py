@@ -6,23 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
-from tui.core.documents.mongo import guarded
 from tui.core.documents.schema import Field, Record, read, unknown
+from tui.core.documents.views import Pipeline, Stage, saved_view
 from tui.core.errors import InvalidInput
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
-Stage = Mapping[str, Any]
-
-# Stages that decide about each sample alone: asking "which of these ids" may then come first.
-_EACH = frozenset({"$match", "$project", "$addFields", "$set", "$unset", "$sort", "$lookup"})
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 
 
@@ -32,19 +27,20 @@ class Selection:
 
     Attributes:
         record: the dataset.
-        collection: the Mongo collection of its samples.
-        stages: select the samples, from that collection.
+        samples: selects the samples.
         patches: the label field when the items are patches.
         label_match: what each label of it must match, by database path.
-        each: whether ``stages`` judge each sample alone.
     """
 
     record: Record
-    collection: str
-    stages: tuple[Stage, ...]
+    samples: Pipeline
     patches: Field | None = None
     label_match: Mapping[str, Any] | None = None
-    each: bool = True
+
+    @property
+    def collection(self) -> str:
+        """The Mongo collection of the dataset's samples."""
+        return self.samples.collection
 
     @property
     def label_path(self) -> str:
@@ -66,10 +62,12 @@ class Selection:
             ids: only these items, and no order.
             samples: for patches, the samples that hold ``ids``, when known: an index finds them then.
         """
-        stages = list(self.stages)
-        wanted = None if ids is None else _wanted(self, ids, samples)
-        if wanted is not None:
-            stages.insert(0 if self.each else len(stages), {"$match": wanted})
+        if ids is None:
+            stages = list(self.samples.stages)
+        elif self.samples.each:
+            stages = [{"$match": _wanted(self, ids, samples)}, *self.samples.asking]
+        else:
+            stages = [*self.samples.stages, {"$match": _wanted(self, ids, samples)}]
         if self.patches is None:
             return stages
         if self.patches.list_path:
@@ -95,27 +93,29 @@ def select(
         InvalidInput: a value that its field cannot have, or a dataset that has to be prepared first.
     """
     record = record or read(ws, scope.dataset)
-    _check_slices(record, scope, any_slice)
+    if record.media_type == "group" and scope.view is None and not any_slice:
+        raise InvalidInput(
+            f"Dataset {record.name!r} is grouped, so one sample is several files",
+            "Save a view of one slice with dataset.save_view(NAME, dataset.select_group_slices(SLICE)) "
+            "and give that view",
+        )
     patches = _patches(record, scope.patches_field)
-    collection, stages = view_stages(ws, record, scope.view) if scope.view else (record.collection, ())
+    pipeline = saved_view(ws, record, scope.view) if scope.view else Pipeline(record.collection)
     of_samples, of_labels = conditions(record, scope, patches)
-    stages = (*stages, *({"$match": match} for match in of_samples))
+    more: list[Stage] = [{"$match": match} for match in of_samples]
     if scope.limit is not None:
         if scope.limit < 1:
             raise InvalidInput(f"The limit is {scope.limit}", "Give a limit of at least 1")
-        stages = (*stages, {"$limit": scope.limit})
-    each = all(next(iter(stage)) in _EACH for stage in stages)
-    return Selection(record, collection, stages, patches, of_labels or None, each)
+        more.append({"$limit": scope.limit})
+    return Selection(record, pipeline.then(more), patches, of_labels or None)
 
 
 def conditions(
     record: Record, scope: Scope, patches: Field | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What a scope's slices, tags and ``where`` ask, as Mongo matches: of each sample, and of each label."""
+    """What a scope's tags and ``where`` ask, as Mongo matches: of each sample, and of each label."""
     of_samples: list[dict[str, Any]] = []
     of_labels: dict[str, Any] = {}
-    if scope.slices:
-        of_samples.append({f"{record.group}.name": {"$in": list(scope.slices)}})
     if scope.tags:
         of_samples.append({"tags": {"$in": list(scope.tags)}})
     for path, text in scope.where:
@@ -126,73 +126,6 @@ def conditions(
         else:
             of_samples.append({field.db_path: value})
     return of_samples, of_labels
-
-
-def _check_slices(record: Record, scope: Scope, any_slice: bool) -> None:
-    names = ", ".join(repr(name) for name, media in record.slices.items() if media == "image")
-    if record.media_type == "group" and scope.view is None and not scope.slices and not any_slice:
-        raise InvalidInput(
-            f"Dataset {record.name!r} is grouped, so one sample is several files",
-            f"Choose slices of it (--slice), or a saved view of one: {names or 'none holds images'}",
-        )
-    for name in scope.slices:
-        if name not in record.slices:
-            known = list(record.slices)
-            raise unknown("slice", name, known, f"Dataset {record.name!r} is not grouped")
-        if (media := record.slices[name]) != "image":
-            raise InvalidInput(
-                f"Slice {name!r} holds media of type {media!r}, not images",
-                f"Choose others: {names or 'none holds images'}",
-            )
-
-
-_views: dict[tuple[Any, ...], tuple[str, tuple[Stage, ...]]] = {}
-_views_lock = Lock()
-
-
-def view_stages(ws: Workspace, record: Record, name: str) -> tuple[str, tuple[Stage, ...]]:
-    """The Mongo collection and pipeline of a saved view, remembered until the view or the dataset changes.
-
-    Raises:
-        UnknownName: the dataset has no such saved view.
-        InvalidInput: the view does not consist of the dataset's samples.
-    """
-    with guarded():
-        found = list(ws.database()["views"].find({"_id": {"$in": list(record.saved_views)}}))
-    by_name = {view["name"]: view for view in found}
-    if name not in by_name:
-        raise unknown("saved view", name, list(by_name), "Save one with dataset.save_view(NAME, view)")
-    key = (by_name[name]["_id"], by_name[name].get("last_modified_at"), record.last_modified)
-    with _views_lock:
-        if key in _views:
-            return _views[key]
-    made = _compile_view(ws, record, name)
-    with _views_lock:
-        if len(_views) > 50:
-            _views.clear()
-        _views[key] = made
-    return made
-
-
-def _compile_view(ws: Workspace, record: Record, name: str) -> tuple[str, tuple[Stage, ...]]:
-    fiftyone = ws.fiftyone()
-    dataset = fiftyone.load_dataset(record.name, reload=True)
-    view = dataset.load_saved_view(name)
-    if view._dataset is not view._root_dataset:
-        raise InvalidInput(
-            f"Saved view {name!r} consists of {_generated(view)}, not of samples",
-            "Give a saved view of samples; for patches give their label field beside it",
-        )
-    if view.media_type == "group":
-        raise InvalidInput(
-            f"Saved view {name!r} is grouped, so one sample is several files",
-            "Save a view of one slice with view.select_group_slices(SLICE)",
-        )
-    return view._dataset._sample_collection_name, tuple(view._pipeline())
-
-
-def _generated(view: Any) -> str:
-    return "patches" if view._is_patches else "clips" if view._is_clips else "frames"
 
 
 def _patches(record: Record, name: str | None) -> Field | None:
@@ -275,8 +208,9 @@ def _utc(text: str) -> datetime:
 def _wanted(
     selection: Selection, ids: Sequence[ObjectId], samples: Sequence[ObjectId] | None
 ) -> dict[str, Any]:
+    within = selection.samples.within if selection.samples.each else list
     if selection.patches is None:
-        return {"_id": {"$in": list(ids)}}
+        return {"_id": {"$in": within(ids)}}
     if samples is not None:
-        return {"_id": {"$in": list(samples)}}
+        return {"_id": {"$in": within(samples)}}
     return {selection.id_path: {"$in": list(ids)}}

@@ -10,25 +10,32 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tui.core.client.index_types import HIGHER_IS_CLOSER, MAX_K, Metric
 from tui.core.documents.rows import id_rows
 from tui.core.documents.scopes import SampleInfo, hex_ids, infos
+from tui.core.querying import shares
+from tui.core.querying.shares import Share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.selection import Selection
     from tui.core.milvus import Milvus, Neighbour
+    from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 # Measured: asking for more and sieving wins where at least one in fifty is in the scope.
 _SHARE = 0.02
-_FIRST = 400
+# Asked for first where nothing is known of the scope.
+_FIRST = 100
+_HARD = 4_096
+# FiftyOne's database is asked about so many ids at once, the nearest first.
+_CHUNK = 1_000
 # A server compares all vectors that an expression lets through while these are few of its rows, and else
 # follows its graph, which misses some. An expression of 2,000 ids takes it 30 ms.
 _FEW_OF_ROWS = 50
@@ -50,7 +57,7 @@ class Target:
     """Where to look: a collection, and what part of the dataset counts.
 
     Attributes:
-        whole: that part is all of it.
+        scope: that part; ``selection`` is the same, compiled.
         ef: how hard the index should look; None for what suits similar vectors.
     """
 
@@ -58,45 +65,81 @@ class Target:
     milvus: Milvus
     collection: str
     metric: Metric
+    scope: Scope
     selection: Selection
-    whole: bool
     ef: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, Scope]:
+        """What names the part of the collection that counts."""
+        return self.milvus.address, self.collection, self.scope
 
 
 def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
     """The ``want`` items nearest to a vector of shape (dim,), best first; fewer only if there are fewer.
 
-    Vectors of items that are gone, or outside the scope, do not count.
+    Vectors of items that are gone, or outside the scope, do not count. ``want`` is at most 16,384.
     """
-    size = min(MAX_K, want if target.whole else max(4 * want, _FIRST))
-    inside: dict[str, SampleInfo] = {}
-    asked: set[str] = set()
-    sieve, before = target.whole, 0
-    while True:
-        answers = {answer.id: answer for answer in _ask(target, vector, size)}
-        fresh = [answer for id, answer in answers.items() if id not in asked]
-        asked |= answers.keys()
-        ids, samples = [answer.id for answer in fresh], [answer.sample_id for answer in fresh]
-        inside |= infos(target.ws, target.selection, ids, samples)
-        hits = [Near(answer.score, inside[id]) for id, answer in answers.items() if id in inside]
+    share = Share(1.0, many=True) if target.scope.is_whole else shares.known(target.key)
+    sieve, size, before = _Sieve(target), 0, 0
+    while size < MAX_K:
+        if not share.many and share.inside is not None and share.inside < _SHARE:
+            few = _few(target)
+            if few is not None:
+                return _resolve(target, _among(target, vector, want, *few))
+            share = replace(share, many=True)
+        size = min(MAX_K, max(2 * size, _window(want, share.inside)))
+        answers = {answer.id: answer for answer in _ask(target, vector, size, best=want)}
+        hits = sieve.through(list(answers.values()), want)
+        share = replace(share, inside=sieve.share)
+        if not target.scope.is_whole:
+            shares.remember(target.key, share)
         if len(hits) >= want:
-            return hits[:want]
+            return hits
         if len(answers) < size:
             if len(answers) >= target.milvus.count(target.collection):
                 return hits
             # A server counts an id that it holds twice as two answers and then gives one of them.
-            if len(answers) <= before or size == MAX_K:
-                return everywhere(target, vector, want)
+            if len(answers) <= before:
+                break
         before = len(answers)
-        share = len(hits) / max(len(asked), 1)
-        if not sieve and share < _SHARE:
-            few = _few(target)
-            if few is not None:
-                return _resolve(target, _among(target, vector, want, *few))
-            sieve = True
-        if size == MAX_K:
-            return everywhere(target, vector, want)
-        size = min(MAX_K, max(2 * size, math.ceil(1.5 * want / share) if share else 8 * size))
+    return everywhere(target, vector, want)
+
+
+def _window(want: int, share: float | None) -> int:
+    """How many neighbours to ask for so that ``want`` of them are most likely in the scope."""
+    if share is None:
+        return max(4 * want, _FIRST)
+    return want if share >= 1 else math.ceil((want + 2.5 * math.sqrt(want)) / share)
+
+
+class _Sieve:
+    """Lets what is in the scope through, and asks about each neighbour once."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._asked: set[str] = set()
+        self._inside: dict[str, SampleInfo] = {}
+
+    @property
+    def share(self) -> float:
+        """What part of those asked about was in the scope; never 0."""
+        return max(len(self._inside), 0.5) / max(len(self._asked), 1)
+
+    def through(self, answers: Sequence[Neighbour], want: int) -> list[Near]:
+        """The first ``want`` of some neighbours that are in the scope; those behind are not asked about."""
+        hits: list[Near] = []
+        for start in range(0, len(answers), _CHUNK):
+            chunk = answers[start : start + _CHUNK]
+            fresh = [answer for answer in chunk if answer.id not in self._asked]
+            if fresh:
+                ids, samples = [answer.id for answer in fresh], [answer.sample_id for answer in fresh]
+                self._inside |= infos(self._target.ws, self._target.selection, ids, samples)
+                self._asked.update(ids)
+            hits += [Near(one.score, self._inside[one.id]) for one in chunk if one.id in self._inside]
+            if len(hits) >= want:
+                break
+        return hits[:want]
 
 
 def everywhere(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
@@ -129,9 +172,11 @@ def scores(metric: Metric, vectors: NDArray[np.float32], query: NDArray[np.float
     return np.asarray(products, np.float32)
 
 
-def _ask(target: Target, vector: NDArray[np.float32], size: int, filter: str = "") -> list[Neighbour]:
+def _ask(target: Target, vector: NDArray[np.float32], size: int, **how: Any) -> list[Neighbour]:
+    how = {"ef": target.ef, **how}
+    with_samples = target.selection.patches is not None
     return target.milvus.search(
-        target.collection, vector[None, :], size, metric=target.metric, filter=filter, ef=target.ef
+        target.collection, vector[None, :], size, metric=target.metric, sample_ids=with_samples, **how
     )[0]
 
 
@@ -179,7 +224,8 @@ def _filtered(
     from tui.core.milvus import id_filter
 
     size = min(want, len(ids))
-    answers = _ask(target, vector, size, id_filter(ids))
+    # Where the server follows its index all the same, it should look everywhere.
+    answers = _ask(target, vector, size, filter=id_filter(ids), ef=_HARD)
     if len(answers) < size:
         return _scored(target, vector, ids, samples)
     return [(answer.score, answer.id, answer.sample_id) for answer in answers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.run_list import RunInfo
+    from tui.core.querying.ahead import Ahead
     from tui.core.workspace import Workspace
 
 
@@ -77,9 +78,13 @@ def check(query: Query) -> None:
 
 
 def query_vector(
-    ws: Workspace, run: RunInfo, query: Query, embed: Embed | None = None
+    ws: Workspace,
+    run: RunInfo,
+    query: Query,
+    embed: Embed | None = None,
+    ahead: Ahead | None = None,
 ) -> NDArray[np.float32]:
-    """The vector to search with, of shape (dim,).
+    """The vector to search with, of shape (dim,); ``ahead`` may have those of ``examples(query)`` already.
 
     With cosine, vectors are brought to length one before they are averaged. Negatives push as far as the
     positives are from them: ``2 * mean(positives) - mean(negatives)``; with inner product and cosine this
@@ -89,8 +94,9 @@ def query_vector(
         KitescopeError: an id that is not in the index, by name; or a picture that cannot be read.
         InvalidInput: a text for a model that takes none, a file that holds no such vector.
     """
-    towards = _positives(ws, run, query, embed or embed_here)
-    away = _of_ids(ws, run, query.not_ids) if query.not_ids else None
+    known = _of_ids(ws, run, examples(query), ahead)
+    towards = _positives(ws, run, query, embed or embed_here, known)
+    away = _rows(known, query.not_ids)
     if towards is None and run.metric == "euclidean":
         raise InvalidInput("Distance from examples needs something to be near to", "Give an id as well")
     positive = _mean(run, towards) if towards is not None else None
@@ -120,10 +126,21 @@ def _model(name: str) -> Any:
     return models.load_model(name)
 
 
-def _positives(ws: Workspace, run: RunInfo, query: Query, embed: Embed) -> NDArray[np.float32] | None:
+def examples(query: Query) -> list[str]:
+    """The items whose vectors a query is made of, each once."""
+    return list(dict.fromkeys((*query.ids, *query.not_ids)))
+
+
+def _rows(known: Mapping[str, NDArray[np.float32]], ids: Sequence[str]) -> NDArray[np.float32] | None:
+    return np.stack([known[id] for id in dict.fromkeys(ids)]) if ids else None
+
+
+def _positives(
+    ws: Workspace, run: RunInfo, query: Query, embed: Embed, known: Mapping[str, NDArray[np.float32]]
+) -> NDArray[np.float32] | None:
     """The examples to be near to, (n, dim)."""
     if query.ids:
-        return _of_ids(ws, run, query.ids)
+        return _rows(known, query.ids)
     if query.vector is not None:
         return _fitting(ws, run, _read(Path(query.vector)), f"{query.vector} holds")
     if query.text is None and query.image is None:
@@ -141,17 +158,22 @@ def _positives(ws: Workspace, run: RunInfo, query: Query, embed: Embed) -> NDArr
     return _fitting(ws, run, embed(run, query).reshape(1, -1), f"Model {run.model!r} makes")
 
 
-def _of_ids(ws: Workspace, run: RunInfo, ids: Sequence[str]) -> NDArray[np.float32]:
+def _of_ids(
+    ws: Workspace, run: RunInfo, ids: Sequence[str], ahead: Ahead | None
+) -> dict[str, NDArray[np.float32]]:
+    """The vectors of some ids, each once."""
     assert run.collection is not None
-    unique = list(dict.fromkeys(ids))
-    milvus = ws.milvus()
-    found, vectors = milvus.vectors(run.collection, unique, strong=False)
-    if len(found) < len(unique):
-        found, vectors = milvus.vectors(run.collection, unique)
-    missing = [id for id in unique if id not in set(found)]
-    if missing:
+    if not ids:
+        return {}
+    found, vectors = (ahead.take(run.collection, ids) if ahead else None) or ([], None)
+    if len(found) < len(ids):
+        found, vectors = ws.milvus().vectors(run.collection, ids, strong=False)
+    if len(found) < len(ids):
+        found, vectors = ws.milvus().vectors(run.collection, ids)
+    if missing := [id for id in ids if id not in set(found)]:
         raise _not_in_index(ws, run, missing)
-    return vectors
+    assert vectors is not None
+    return dict(zip(found, vectors, strict=True))
 
 
 def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> KitescopeError:
