@@ -41,6 +41,8 @@ _QUIET = {
     "FIFTYONE_LOGGING_LEVEL": "CRITICAL",
     "GRPC_VERBOSITY": "NONE",
     "OMP_WAIT_POLICY": "PASSIVE",
+    # The developer's keyring is nobody's business here.
+    "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
 }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+import msgspec
+from textual import on, work
 from textual.app import App
 from textual.message import Message
 from textual.reactive import reactive
@@ -42,6 +44,7 @@ from tui.state import (
     ScopeChosen,
     apply,
 )
+from tui.widgets.table import RowTable
 from tui.widgets.tabs import SCREENS
 from tui.widgets.text import plain
 
@@ -154,9 +157,23 @@ class Kitescope(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self._connect_all()
+        if self.settings.missing_secret is None:
+            self._connect_all()
+        else:
+            self._ask_secret(self.settings.missing_secret)
         self._read_jobs()
         self.set_interval(0.25, self._poll_jobs)
+
+    @work
+    async def _ask_secret(self, name: str) -> None:
+        """A profile that came back without its password: the only thing to type."""
+        from tui.core.connections import with_secret
+        from tui.widgets.save_forms import secret_dialog
+
+        secret = await self.push_screen_wait(secret_dialog(self.settings, name))
+        if secret:
+            self.settings = with_secret(self.settings, name, secret)
+        self._connect_all()
 
     def _connect_all(self) -> None:
         for name in ENGINES:
@@ -315,7 +332,7 @@ class Kitescope(App[None]):
     @on(BuildRequested)
     def _build(self, message: BuildRequested) -> None:
         spec = message.spec
-        self._start_job("build", spec.scope.dataset, spec.brain_key, spec)
+        self._start_job("build", spec.scope.dataset, spec.brain_key, spec, message.confirmed)
 
     @on(SyncRequested)
     def _sync(self, message: SyncRequested) -> None:
@@ -323,13 +340,19 @@ class Kitescope(App[None]):
 
     @core_call("starting the job", exclusive=False)
     def _start_job(
-        self, kind: JobKind, dataset: str, brain_key: str, build: BuildSpec | None = None
+        self,
+        kind: JobKind,
+        dataset: str,
+        brain_key: str,
+        build: BuildSpec | None = None,
+        confirmed: str = "",
     ) -> Message | None:
         from tui.jobs import supervisor
         from tui.jobs.spec import job_spec
 
         self.workspace.require_writable(f"start a {kind}")
-        supervisor.start(job_spec(kind, dataset, brain_key, self.settings, build), self.settings)
+        settings = replace(self.settings, confirmed=confirmed)
+        supervisor.start(job_spec(kind, dataset, brain_key, settings, build), settings)
         self.call_from_thread(self.action_show_screen, "jobs")
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
 
@@ -363,6 +386,10 @@ class Kitescope(App[None]):
         if message.id is not None:
             screen = self.screen
             self.call_after_refresh(lambda: screen.post_message(message))
+
+    @on(RowTable.SortChanged)
+    def _remember_order(self, message: RowTable.SortChanged) -> None:
+        self.last = msgspec.structs.replace(self.last, sort={**self.last.sort, message.table: message.order})
 
     def close_engines(self) -> None:
         """Let the connections go; the engines themselves stay for others."""
@@ -410,6 +437,7 @@ class Kitescope(App[None]):
             profile=self.settings.profile,
             theme=self.theme,
             zoom=self.last.zoom,
+            sort=self.last.sort,
         )
         preferences.save_last(self.last)
         self.exit()

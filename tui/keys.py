@@ -52,6 +52,7 @@ TABLE = [
     _key("mark", "space", "mark", "Mark", tip="Mark this row for a bulk action"),
     _key("mark-all", "a", "mark_all", "Mark all", tip="Mark every row that the filter shows"),
     _key("sort", "s", "sort", "Sort", tip="Sort by the next column; again to reverse"),
+    _key("sort-by", "S", "sort_by", "Sort by", tip="Choose the column to sort by, and which way"),
 ]
 
 FILTER = [
@@ -141,7 +142,13 @@ JOBS = [
     _key("job-cancel", "c", "cancel", "Cancel", show=True, tip="Keep what is done and stop"),
     _key("job-resume", "u", "resume", "Resume", show=True, tip="Go on where it stopped"),
     _key("job-open", "o", "open", "Open index", show=True, tip="Search the index this job built"),
-    _key("job-skipped", "x", "skipped", "Left out", tip="Every file that could not become a vector, and why"),
+    _key(
+        "job-skipped",
+        "x",
+        "skipped",
+        "Left out",
+        tip="Every file that could not become a vector, and why; t tags them",
+    ),
 ]
 
 RUNS = [
@@ -200,14 +207,18 @@ SEARCH = [
         "search-browse", "b", "browse", "Browse", show=True, tip="Every picture of the dataset, to start from"
     ),
     _key("search-detail", "d", "detail", "Large", show=True, tip="The picture under the cursor, large"),
+    _key("search-labels", "c", "labels", "Labels", tip="Draw labels on the large picture, or leave them off"),
     _key("search-more", "M", "more", "More", tip="Load more results"),
     _key("search-narrow", "v", "narrow", "Narrow", show=True, tip="By saved view, tag, label or field value"),
     _key("search-widen", "V", "widen", "Everything", tip="Drop the narrowing"),
+    _key("search-list", "s", "searches", "Searches", tip="What was asked before or kept under a name"),
+    _key("search-keep", "S", "keep", "Keep", tip="Keep this search under a name"),
     _key("search-tag", "t", "tag", "Tag", show=True, tip="Tag the marked, or the one under the cursor"),
     _key("search-untag", "T", "untag", "Untag", tip="Take tags off them"),
     _key("search-save-view", "w", "save_view", "Save view", tip="Keep the marked, or all results, as a view"),
     _key("search-export", "e", "export", "Export", tip="The marked, or all results, to a file or folder"),
     _key("search-duplicates", "D", "duplicates", "Duplicates", tip="Group near-duplicates; tag the spare"),
+    _key("search-app", "A", "app", "App", tip="The marked, or all results, in the FiftyOne App"),
     _key("search-python", "p", "python", "Python", tip="Copy the Python that opens this index"),
     _key("search-copy-path", "Y", "copy_path", "Copy path", tip="Copy the files' paths; y copies the ids"),
     _key("search-index", "o", "index", "Index", tip="Choose another index"),

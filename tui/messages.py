@@ -50,10 +50,11 @@ class RefreshRequested(Message):
 
 
 class BuildRequested(Message):
-    """Start a job that builds an index."""
+    """Start a job that builds an index; ``confirmed`` is what was typed to replace one that is protected."""
 
-    def __init__(self, spec: BuildSpec) -> None:
+    def __init__(self, spec: BuildSpec, confirmed: str = "") -> None:
         self.spec = spec
+        self.confirmed = confirmed
         super().__init__()
 
 

@@ -24,11 +24,12 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
     theme: str = "textual-dark"
     image_protocol: ImageProtocol = "auto"
+    remember_searches: bool = True
     keys: dict[str, str] = {}
 
 
 class Last(msgspec.Struct, frozen=True):
-    """What comes back at the next start; never a secret."""
+    """What comes back at the next start; never a secret. ``sort``: by table, its column, after - reversed."""
 
     screen: str = "datasets"
     dataset: str | None = None
@@ -36,6 +37,7 @@ class Last(msgspec.Struct, frozen=True):
     profile: str | None = None
     theme: str | None = None
     zoom: int = 1
+    sort: dict[str, str] = {}
 
 
 def config_file() -> Path:

@@ -294,11 +294,16 @@ def _stock_search(facts: dict[str, Any]) -> dict[str, Any]:
 
     dataset = fo.load_dataset(facts["dataset"])
     index = dataset.load_brain_results("stock", uri=facts["milvus"])
-    answer = _searched(
-        facts, dataset.values("id"), lambda query: list(index._kneighbors(query=query, k=10)[0])
-    )
-    dataset.delete_brain_run("stock")
-    return answer
+    return _searched(facts, dataset.values("id"), lambda query: list(index._kneighbors(query=query, k=10)[0]))
+
+
+def _reload(facts: dict[str, Any]) -> dict[str, Any]:
+    """Load collections anew: until then Milvus compares rows just written one by one, as if exact."""
+    with workspace(facts) as ws:
+        for name in facts["collections"]:
+            ws.milvus().release(name)
+            ws.milvus().load(name)
+    return {"done": True}
 
 
 ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -308,6 +313,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "ours-sync": _ours_sync,
     "ours-search": _ours_search,
     "stock-search": _stock_search,
+    "reload": _reload,
     "forget": _forget,
 }
 

@@ -18,8 +18,11 @@ def run(quick: bool) -> list[dict[str, object]]:
         built = bench.call("ours-build", **facts)
         bench.call("stock-add", keep=True, collection="stock", **facts)
         facts["collection"] = built["collection"]
-        ours = [bench.call("ours-search", **facts) for _ in range(2)]
-        stock = [bench.call("stock-search", **facts) for _ in range(2)]
+        bench.call("reload", collections=[built["collection"], "stock"])
+        ours, stock = [], []
+        for _ in range(2):
+            ours.append(bench.call("ours-search", **facts))
+            stock.append(bench.call("stock-search", **facts))
     mine, theirs = min(one["p50"] for one in ours), min(one["p50"] for one in stock)
     what = f"{count:,} x 512 clustered, default settings"
     return [

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.program import PROGRAM, Cli, one_error_line
 from tests.jobs.conftest import COUNT, DIM, Vectors, vectors
-from tests.jobs.helpers import until
+from tests.jobs.helpers import freeze, until
 from tui.jobs.info import JobInfo
 from tui.jobs.store import JobStore
 
@@ -40,7 +40,7 @@ def frozen_in_mid_build() -> JobInfo:
         for job in store.list():
             assert not job.ended, job.log.read_text()
             if job.pid and "upload" in job.phases and job.phases["upload"].done:
-                os.kill(job.pid, signal.SIGSTOP)
+                freeze(job.pid, store)
                 return True
         return False
 

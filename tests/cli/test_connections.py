@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import socket
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 
 from tests.cli.conftest import Demo
 from tests.cli.program import Cli, Ran, one_error_line, without
+from tests.core.keyrings import Locked, Open, use
 from tests.engines.servers import Mongod, free_port
 from tests.engines.standalone import MilvusStandalone
 from tests.engines.tls import Certificates
@@ -34,7 +38,7 @@ def test_show_gives_each_value_with_its_source_and_no_secret(cli: Cli) -> None:
 def test_a_profile_is_saved_listed_used_and_removed(cli: Cli) -> None:
     flags = ("--milvus-uri", f"http://root:{SECRET}@lab:19530", "--milvus-password", SECRET)
     saved = cli(*flags, "--readonly", "connections", "save", "lab", "--protected")
-    assert "not written" in saved.err
+    assert "not written, and is asked for" in saved.err
     (listed,) = cli("connections", "list", "--json").json
     assert listed == {
         "name": "lab",
@@ -43,6 +47,7 @@ def test_a_profile_is_saved_listed_used_and_removed(cli: Cli) -> None:
         "readonly": True,
         "protected": True,
         "secrets": False,
+        "kept_in": "ask",
         "default": False,
     }
     shown = cli("connections", "show", "lab", "--json").json
@@ -55,6 +60,14 @@ def test_a_profile_is_saved_listed_used_and_removed(cli: Cli) -> None:
     assert cli("connections", "list", "--json").json == []
 
 
+def test_a_protected_profile_drops_nothing_without_its_name(cli: Cli) -> None:
+    cli("connections", "save", "lab", "--protected")
+    drop = ("collections", "drop", "nowhere", "--yes")
+    assert "profile lab is protected" in one_error_line(cli("--profile", "lab", *drop, ok=False))
+    allowed = cli("--profile", "lab", "--confirm-protected", "lab", *drop, ok=False)
+    assert "no collection" in one_error_line(allowed)
+
+
 def test_secrets_are_saved_only_when_asked_for(cli: Cli, home: Path) -> None:
     file = home / "xdg-config" / "kitescope" / "profiles.toml"
     flags = ("--milvus-uri", "http://lab:19530", "--milvus-token", f"root:{SECRET}")
@@ -65,6 +78,50 @@ def test_secrets_are_saved_only_when_asked_for(cli: Cli, home: Path) -> None:
     assert SECRET in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     assert SECRET not in ran.out + ran.err + cli("connections", "list").out
+
+
+def test_secrets_go_to_the_keyring_where_there_is_one(
+    cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = use(Open, monkeypatch, tmp_path / "keyring.json")
+    flags = ("--milvus-uri", "http://lab:19530", "--milvus-token", f"root:{SECRET}")
+    saved = cli(*flags, "connections", "save", "lab", "--json", **keyring)
+    assert (saved.json["secrets"], saved.json["kept_in"]) == (True, "keyring")
+    assert SECRET not in (home / "xdg-config" / "kitescope" / "profiles.toml").read_text()
+    assert SECRET in (tmp_path / "keyring.json").read_text()
+    shown = cli("connections", "show", "lab", "--json", **keyring)
+    assert shown.json["token"] == {"value": "***", "source": "profile lab (keyring)"}
+    assert SECRET not in shown.out + saved.out + saved.err
+    locked = use(Locked, monkeypatch, tmp_path / "keyring.json")
+    ran = cli("--profile", "lab", "collections", "list", ok=False, **locked)
+    assert ran.code == 3
+    assert "the keyring is locked" in one_error_line(ran)
+    gone = cli("connections", "remove", "lab", "--yes", **keyring)
+    assert gone.err == ""
+    assert (tmp_path / "keyring.json").read_text() == "{}"
+
+
+def test_a_password_that_is_not_saved_is_asked_for_on_a_terminal(cli: Cli) -> None:
+    flags = ("--milvus-user", "root", "--milvus-password", SECRET)
+    cli(*flags, "connections", "save", "lab", "--secrets", "ask")
+    ours, theirs = pty.openpty()
+    # A session of its own with this terminal, so that nothing asks on the developer's.
+    run = cli.start(
+        *("--profile", "lab", "collections", "list", "--json"),
+        stdin=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    asked = b""
+    while b"password for http" not in asked:
+        asked += os.read(ours, 1024)
+    os.write(ours, f"{SECRET}\n".encode())
+    listed, _ = run.communicate(timeout=120)
+    assert run.returncode == 0
+    assert isinstance(json.loads(listed), list)
+    assert SECRET.encode() not in asked + os.read(ours, 1024)
+    os.close(ours)
 
 
 def test_a_default_profile_is_used_when_nothing_else_names_a_server(cli: Cli) -> None:

@@ -57,7 +57,7 @@ def test_version(bare: Cli) -> None:
         (["nonsense"], "nonsense"),
         (["build", "only-a-dataset"], "KEY"),
         (["build", "d", "k", "--metric", "hamming"], "hamming"),
-        (["build", "d", "k", "--model", "m", "--embeddings-field", "f"], "exclude each other"),
+        (["build", "d", "k", "--embeddings", __file__, "--embeddings-field", "f"], "exclude each other"),
         (["build", "d", "k", "--ids", __file__], "--embeddings"),
         (["build", "d", "k", "--embeddings-field", "f", "--device", "cuda"], "--device"),
         (["build", "d", "k", "--index-param", "M"], "KEY=VALUE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -139,3 +140,28 @@ def python(code: str, mongod_uri: str, *arguments: str, **environment: str) -> s
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def crash_stock(ws: Workspace, uri: str, dataset: Any, key: str, at: str, **more: Any) -> None:
+    """Let a stock build die, and leave its run: as it ``connect``s, ``embed``s, or ``upload``s its third."""
+    from unittest import mock
+
+    import fiftyone.brain.internal.core.milvus as stock
+    import fiftyone.brain.similarity as similarity
+
+    add = stock.MilvusSimilarityIndex.add_to_index
+
+    def add_two(index: Any, embeddings: Any, sample_ids: Any, label_ids: Any = None, **options: Any) -> None:
+        some = label_ids[:2] if label_ids is not None else None
+        add(index, embeddings[:2], sample_ids[:2], label_ids=some, **options)
+        raise MemoryError
+
+    places = {
+        "connect": (stock.pymilvus.connections, "connect", MemoryError),
+        "embed": (similarity.fbu, "get_embeddings", MemoryError),
+        "upload": (stock.MilvusSimilarityIndex, "add_to_index", add_two),
+    }
+    owner, name, behaves = places[at]
+    replaced = {"side_effect": behaves} if behaves is MemoryError else {"new": behaves}
+    with mock.patch.object(owner, name, **replaced), contextlib.suppress(MemoryError):
+        stock_index(ws, uri, dataset, key, **more)

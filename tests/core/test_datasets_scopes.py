@@ -176,41 +176,6 @@ def test_views_that_hold_no_samples_are_refused(workspace: Workspace, unique_nam
         datasets.count(workspace, Scope(dataset.name, view="patches"))
 
 
-def test_a_grouped_dataset_is_read_by_a_view_of_one_slice(workspace: Workspace, unique_name: Name) -> None:
-    fo = workspace.fiftyone()
-    dataset = fo.Dataset(unique_name("group"))
-    dataset.add_group_field("group", default="left")
-    for i in range(3):
-        group = fo.Group()
-        dataset.add_samples(
-            [
-                fo.Sample(filepath=f"/l{i}.png", group=group.element("left")),
-                fo.Sample(filepath=f"/r{i}.png", group=group.element("right")),
-            ],
-            progress=False,
-        )
-    with pytest.raises(InvalidInput, match="grouped") as caught:
-        datasets.count(workspace, Scope(dataset.name))
-    assert "select_group_slices" in caught.value.remedy
-    dataset.save_view("right", dataset.select_group_slices("right"))
-    scope = Scope(dataset.name, view="right")
-    ids, _ = all_ids(workspace, scope)
-    assert [item.filepath for item in datasets.items(workspace, scope, ids)] == [
-        f"/r{i}.png" for i in range(3)
-    ]
-
-
-def test_videos_have_ids_but_no_pictures(workspace: Workspace, unique_name: Name) -> None:
-    fo = workspace.fiftyone()
-    dataset = fo.Dataset(unique_name("video"))
-    dataset.add_sample(fo.Sample(filepath="/a.mp4"))
-    ids, _ = all_ids(workspace, Scope(dataset.name))
-    assert ids == dataset.values("id")
-    with pytest.raises(InvalidInput, match="'video'") as caught:
-        datasets.items(workspace, Scope(dataset.name), ids)
-    assert "to_frames" in caught.value.remedy
-
-
 def test_vectors_of_a_field_keep_order_and_leave_gaps_out(workspace: Workspace, unique_name: Name) -> None:
     dataset = make_dataset(workspace, unique_name("field"), 6)
     scope = Scope(dataset.name)

@@ -135,7 +135,7 @@ def test_a_check_that_breaks_does_not_stop_the_others(
 # -- the machine --------------------------------------------------------------------------------
 def test_open_files_with_passwords_are_found(home: Path) -> None:
     assert machine.files(os.environ).ok
-    profiles.save(Profile("lab", {"uri": "http://h:1", "password": "pa55"}), with_secrets=True)
+    profiles.save(Profile("lab", {"uri": "http://h:1", "password": "pa55"}), keep="file")
     brain = home / ".fiftyone" / "brain_config.json"
     brain.parent.mkdir()
     brain.write_text('{"similarity_backends": {"milvus": {"uri": "http://h:1"}}}')
@@ -210,11 +210,12 @@ def test_other_people_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         account("me", os.getuid(), "/bin/sh"),
     ]
     monkeypatch.setattr(pwd, "getpwall", lambda: system)
-    assert machine.shared_machine(["the embedded Milvus"]).ok
+    assert machine.shared_machine([], ["the embedded Milvus"]).ok
     monkeypatch.setattr(pwd, "getpwall", lambda: [*system, account("ada", 1002, "/bin/bash")])
-    found = machine.shared_machine(["the embedded Milvus", "FiftyOne's own mongod"])
+    found = machine.shared_machine(["the embedded Milvus"], ["FiftyOne's own mongod"])
     assert (found.ok, "ada can log in" in found.detail, found.required) == (False, True, False)
-    assert machine.shared_machine([]).ok
+    assert machine.shared_machine(["the embedded Milvus"], []).ok
+    assert machine.shared_machine([], []).ok
 
 
 def test_mongod_that_is_missing_or_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

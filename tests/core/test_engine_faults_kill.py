@@ -21,7 +21,7 @@ from tui.core.documents.scopes import Scope
 from tui.core.workspace import Workspace
 
 _COUNT = 1_200
-_KILLS = 10
+_KILLS = 20
 
 # Imports everything once; then each line of its stdin is a build in a process of its own, which prints its
 # pid and its events. The fork happens before any connection is made.
@@ -101,7 +101,7 @@ def _acknowledged(said: list[Fact]) -> int:
     return max([done for phase, done, _ in said if phase == "upload"], default=0)
 
 
-def test_a_build_survives_kill_9_at_ten_random_points(
+def test_a_build_survives_kill_9_at_twenty_random_points(
     engine_workspace: Workspace,
     milvus_engine: MilvusServer,
     mongod: Mongod,

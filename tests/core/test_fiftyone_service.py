@@ -111,7 +111,10 @@ def test_the_helper_holds_no_pipe_of_ours(folder: Path, program: Callable[..., P
 def test_a_child_with_a_clean_environment_keeps_the_database(
     folder: Path, program: Callable[..., Program]
 ) -> None:
-    parent = program(KITESCOPE + "from tests.engines.programs import *; from tui.core.embedded import *\n")
+    parent = program(
+        KITESCOPE
+        + "from tests.engines.programs import *; from tui.core.services.processes import child_environment\n"
+    )
     parent.ask(MAKE.format("kept"))
     parent.ask("[child := Program(KITESCOPE, child_environment()), globals().update(child=child)] and None")
     assert parent.ask(f"child.ask({LIST!r})") == ["kept"]

@@ -385,7 +385,8 @@ def test_other_files_are_refused(workspace: Workspace, unique_name: Name, tmp_pa
         Source(embeddings=str(tmp_path / "two.npz")),
         Source(embeddings=good, ids=str(tmp_path / "same.txt")),
         Source(embeddings=good, ids=str(tmp_path / "one.txt")),
-        Source(embeddings=good, model="kitescope-descriptor"),
+        Source(embeddings=good, embeddings_field="emb"),
+        Source(embeddings=good, model="kitescope-descriptor"),  # makes longer ones
         Source(ids=str(tmp_path / "one.txt")),
     ):
         with pytest.raises(InvalidInput):

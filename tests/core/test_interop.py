@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from tests.core.making import all_ids, make_dataset, make_index, python, stock_index, vectors
 from tests.engines.servers import MilvusServer, Mongod
-from tui.core import runs
+from tui.core import embedded, runs
 from tui.core.client.index_types import METRICS
 from tui.core.datasets import Scope
+from tui.core.documents.snippet import snippet
 from tui.core.search import Query, search
+from tui.core.settings import resolve
 from tui.core.workspace import Workspace
 
 Name = Callable[[str], str]
@@ -108,3 +112,39 @@ def test_an_index_that_stock_made_is_listed_searched_and_deleted_here(
     )
     assert out.splitlines()[-1] == "[]"
     assert run.collection not in ws.milvus().collections()
+
+
+@pytest.fixture
+def on_embedded(mongod: Mongod) -> Iterator[Workspace]:
+    """FiftyOne on the session's mongod, and the embedded Milvus of this test's home."""
+    with Workspace(resolve(flags={"database_uri": mongod.uri}, env={})) as opened:
+        yield opened
+    embedded.stop()
+
+
+def test_stock_uses_the_socket_of_the_embedded_milvus_in_both_directions(
+    on_embedded: Workspace, mongod: Mongod, unique_name: Name
+) -> None:
+    ws, uri = on_embedded, embedded.ensure_milvus()
+    assert uri.startswith("unix:")
+    dataset = make_dataset(ws, unique_name("socket"), 30)
+    make_index(ws, Scope(dataset.name), "ours", vectors(30))
+    opened = snippet(ws, dataset.name, "ours")
+    assert uri in opened
+    out = python(opened + MAKE_STOCK, mongod.uri, FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI=uri)
+    of_the_snippet = json.loads(out.splitlines()[-1])
+    first = dataset.first().id
+    assert of_the_snippet == [
+        hit.id for hit in search(ws, Query(dataset.name, "ours", ids=(first,), k=25)).hits
+    ]
+    assert runs.with_health(ws, runs.get_run(ws, dataset.name, "theirs")).health == "ok"
+    assert len(search(ws, Query(dataset.name, "theirs", ids=(first,), k=5)).hits) == 5
+
+
+# What a notebook adds to the snippet: the ids of its view, and an index of its own by the environment.
+MAKE_STOCK = """
+import json
+import fiftyone.brain as fob
+fob.compute_similarity(dataset, embeddings="emb", brain_key="theirs", backend="milvus", progress=False)
+print(json.dumps(view.values("id")))
+"""

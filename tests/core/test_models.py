@@ -23,7 +23,7 @@ from tui.core.embedding import embed
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.models import BUILTIN, list_models, load_model, model_info
 from tui.core.progress import Progress
-from tui.core.vision import catalog, downloads, torch_embedder, torch_models
+from tui.core.vision import catalog, devices, downloads, torch_embedder, torch_models
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -158,11 +158,16 @@ def test_wrong_devices_and_precisions_are_named() -> None:
 
 def test_a_gpu_that_torch_cannot_use_is_told_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch_models, "_gpu_is_here", lambda: True)
+    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
     assert "torch cannot use it" in load_model(f"{USER}module").notice
-    monkeypatch.setattr(torch_models, "_gpu_is_here", lambda: False)
+    monkeypatch.setattr(devices, "gpu_is_here", lambda: False)
     assert load_model(f"{USER}module").notice == ""
     assert load_model(f"{USER}module", device="cpu").notice == ""
+
+
+def test_a_precision_that_the_device_lacks_is_replaced_and_told() -> None:
+    model = load_model(f"{USER}module", device="cpu", precision="fp16")
+    assert (model.precision, model.notice) == ("fp32", "fp16 is for GPUs: using fp32 on this CPU")
 
 
 def test_bf16_stays_near_fp32(tmp_path: Path) -> None:
@@ -452,13 +457,6 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
         downloads.require_host("https://example.org/x")
     released.set()
     assert time.perf_counter() - began < 2
-
-
-def test_missing_packages_are_named() -> None:
-    if catalog._installed("transformers"):
-        pytest.skip("transformers is installed here")
-    with pytest.raises(KitescopeError, match=r"pip install transformers"):
-        load_model("siglip-base-patch16-224-torch")
 
 
 def test_a_zoo_model_is_loaded_from_files_on_disk(

@@ -44,7 +44,7 @@ def test_secrets_stay_out_of_the_file_unless_asked_for() -> None:
 
 
 def test_secrets_are_kept_on_request_in_a_private_file() -> None:
-    profiles.save(FULL, with_secrets=True)
+    profiles.save(FULL, keep="file")
     assert profiles.load("lab") == FULL
     assert stat.S_IMODE(profiles.path().stat().st_mode) == 0o600
     assert stat.S_IMODE(profiles.path().parent.stat().st_mode) == 0o700
@@ -52,7 +52,7 @@ def test_secrets_are_kept_on_request_in_a_private_file() -> None:
 
 
 def test_a_file_that_was_open_to_others_is_closed_by_the_next_save() -> None:
-    profiles.save(FULL, with_secrets=True)
+    profiles.save(FULL, keep="file")
     profiles.path().chmod(0o644)
     profiles.save(Profile("other"))
     assert stat.S_IMODE(profiles.path().stat().st_mode) == 0o600

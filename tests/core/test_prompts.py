@@ -12,13 +12,16 @@ import pytest
 
 from tests.core import prompt_model
 from tests.core.making import python
+from tests.core.pictures import PictureItem
 from tests.engines.servers import MilvusLite, Mongod
 from tui.core import indexes
 from tui.core.demo import write_digits
-from tui.core.embedding import embed_image
+from tui.core.embedding import embed, embed_image
+from tui.core.errors import InvalidInput
 from tui.core.indexes import BuildSpec, Scope, Source
 from tui.core.models import list_models, load_model, model_info
 from tui.core.runs import get_run
+from tui.core.search import Query, search
 from tui.core.vision.images import open_image
 from tui.core.workspace import Workspace
 
@@ -90,6 +93,61 @@ def test_words_find_their_digit_after_a_restart_here_and_in_stock_fiftyone(
     assert indexes.build(workspace, spec).vectors == 300
     run = get_run(workspace, digits.name, "words")
     assert run is not None and run.supports_prompts and run.model == prompt_model.NAME
+    _words_find_their_digits(digits, mongod, milvus_lite)
+
+
+@pytest.mark.parametrize("kind", ["field", "file"])
+def test_words_find_vectors_that_came_from_elsewhere_when_their_model_is_named(
+    workspace: Workspace, milvus_lite: MilvusLite, mongod: Mongod, digits: Any, zoo: Path, tmp_path: Path,
+    kind: str,
+) -> None:  # fmt: skip
+    items = [PictureItem(id, path) for id, path in zip(*digits.values(["id", "filepath"]), strict=True)]
+    vectors = np.concatenate([batch.vectors for batch in embed(items, load_model(prompt_model.NAME))])
+    digits.set_values("emb", list(vectors))
+    np.save(tmp_path / "emb.npy", vectors)
+    source = Source(prompt_model.NAME, "emb") if kind == "field" else _file_source(tmp_path / "emb.npy")
+    spec = BuildSpec(Scope(digits.name), "words", source)
+    assert indexes.build(workspace, spec).vectors == 300
+    run = get_run(workspace, digits.name, "words")
+    assert run is not None and run.supports_prompts and run.model == prompt_model.NAME
+    _words_find_their_digits(digits, mongod, milvus_lite)
+    # What came later has no vector there, and the model that is named can make it.
+    (new,) = digits.add_samples([workspace.fiftyone().Sample(filepath=items[0].filepath)], progress=False)
+    assert indexes.sync(workspace, digits.name, "words").added == 1
+    _, rows = workspace.milvus().vectors(run.collection or "", [new])
+    assert np.allclose(rows[0], vectors[0], atol=1e-4)
+
+
+def _file_source(path: Path) -> Source:
+    return Source(prompt_model.NAME, embeddings=str(path))
+
+
+def test_vectors_that_the_named_model_cannot_have_made_are_refused(
+    workspace: Workspace, digits: Any, tmp_path: Path
+) -> None:
+    before = workspace.milvus().collections()
+    np.save(tmp_path / "seven.npy", np.ones((300, 7), np.float32))
+    for model in ("clip-vit-base32-torch", "tests.core.user_models:no_torch"):
+        spec = BuildSpec(Scope(digits.name), "k", Source(model, embeddings=str(tmp_path / "seven.npy")))
+        with pytest.raises(InvalidInput, match=r"of \d+ numbers, and these have 7"):
+            indexes.build(workspace, spec)
+    assert workspace.milvus().collections() == before and get_run(workspace, digits.name, "k") is None
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_users_own_model_is_known_to_take_text_once_it_was_loaded(
+    workspace: Workspace, digits: Any, tmp_path: Path, beside: bool
+) -> None:
+    np.save(tmp_path / "three.npy", np.random.default_rng(0).random((300, 3), np.float32))
+    vectors = {"embeddings": str(tmp_path / "three.npy")} if beside else {}
+    source = Source("tests.core.user_models:no_torch", **vectors)
+    indexes.build(workspace, BuildSpec(Scope(digits.name), "own", source))
+    run = get_run(workspace, digits.name, "own")
+    assert run is not None and run.supports_prompts
+    assert len(search(workspace, Query(digits.name, "own", text="something red", k=3)).hits) == 3
+
+
+def _words_find_their_digits(digits: Any, mongod: Mongod, milvus_lite: MilvusLite) -> None:
     labels = dict(zip(*digits.values(["id", "ground_truth.label"]), strict=True))
     for code in (OURS, STOCK):
         out = python(code, mongod.uri, digits.name, milvus_lite.uri, "seven", "zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -122,16 +123,27 @@ def test_health_knows_the_scope_of_a_run(workspace: Workspace, unique_name: Name
     assert runs.with_health(workspace, runs.require_run(workspace, dataset.name, "e")).health == "ok"
 
 
-def test_info_joins_both_sides(workspace: Workspace, unique_name: Name) -> None:
-    dataset = make_dataset(workspace, unique_name("info"), 3)
-    collection = make_index(workspace, Scope(dataset.name), "k", vectors(3), source=Made(model="m"))
-    info = runs.run_info(workspace, dataset.name, "k")
+def test_info_joins_both_sides(engine_workspace: Workspace, unique_name: Name) -> None:
+    ws, name = engine_workspace, unique_name("info")
+    make_dataset(ws, name, 3)
+    collection = make_index(ws, Scope(name), "k", vectors(3), source=Made(model="m"))
+    info = json.loads(json.dumps(runs.run_info(ws, name, "k")))
     assert info["config"]["model"] == "m" and info["dim"] == 8 and info["health"] == "ok"
-    assert info["collection_info"]["name"] == collection and info["collection_info"]["dim"] == 8
-    assert info["shared_with"] == []
-    import json
-
-    assert json.loads(json.dumps(info))["vectors"] == 3
+    assert info["shared_with"] == [] and info["vectors"] == 3
+    there = info["collection_info"]
+    assert (there["name"], there["dim"], there["vectors"], there["state"]) == (collection, 8, 3, "loaded")
+    assert (there["index_type"], there["index_params"].get("M", "16")) == ("HNSW", "16")
+    assert there["consistency_level"] == "Session"
+    # Milvus Lite does not tell M. Counted are 8 float32, 16 links both ways on the lowest layer, and the ids.
+    assert there["memory_bytes"] == 3 * (8 * 4 + 8 * 16 + 64)
+    pk, vector, sample_id = there["fields"]
+    assert (pk["name"], pk["type"], pk["primary"], pk["max_length"]) == ("pk", "VARCHAR", True, 64_000)
+    assert (vector["type"], vector["dim"], sample_id["type"]) == ("FLOAT_VECTOR", 8, "VARCHAR")
+    collections.release(ws, collection)
+    there = runs.run_info(ws, name, "k")["collection_info"]
+    assert (there["state"], there["memory_bytes"], there["vectors"]) == ("released", 0, None)
+    ws.milvus().drop(collection)
+    assert runs.run_info(ws, name, "k")["collection_info"] is None
 
 
 def test_collections_show_owners_and_orphans(workspace: Workspace, unique_name: Name) -> None:

@@ -256,9 +256,7 @@ def test_a_wrong_flag_and_timeout_are_refused() -> None:
 
 # -- profiles among the sources -----------------------------------------------------------------
 def test_the_default_profile_comes_last() -> None:
-    profiles.save(
-        Profile("lab", {"uri": "http://lab:1", "db_name": "vectors"}, "mongodb://lab"), with_secrets=True
-    )
+    profiles.save(Profile("lab", {"uri": "http://lab:1", "db_name": "vectors"}, "mongodb://lab"), keep="file")
     profiles.set_default("lab")
     plain = resolve(env={})
     assert (plain.milvus["uri"].value, plain.milvus["uri"].source) == ("http://lab:1", "profile lab")
@@ -282,7 +280,7 @@ def test_a_named_profile_comes_before_the_environment_and_after_flags() -> None:
 
 def test_a_saved_password_goes_only_to_the_server_it_was_saved_with() -> None:
     secret = Profile("lab", {"uri": "http://lab:1", "user": "me", "password": "pa55"})
-    profiles.save(secret, with_secrets=True)
+    profiles.save(secret, keep="file")
     profiles.set_default("lab")
     assert resolve(env={}).milvus_kwargs()["password"] == "pa55"
     assert resolve(env={PREFIX + "URI": "http://lab:1"}).milvus_kwargs()["password"] == "pa55"

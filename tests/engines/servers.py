@@ -277,15 +277,17 @@ class MilvusServer(Server):
 
 
 class MilvusLite(MilvusServer):
-    """The ``milvus-lite server`` of the milvus-lite package, loopback only."""
+    """Milvus Lite's server as Kitescope runs it, on a loopback port.
+
+    The package's own ``milvus-lite server`` hangs up on clients that are silent for half a minute.
+    """
 
     is_lite = True
     start_seconds = 30.0
 
     def command(self) -> Sequence[str]:
-        binary = Path(sys.executable).parent / "milvus-lite"
-        data = str(self.directory / "data")
-        return [str(binary), "server", "--data-dir", data, "--host", "127.0.0.1", "--port", str(self.port)]
+        where = ["--data-dir", str(self.directory / "data"), "--address", f"127.0.0.1:{self.port}"]
+        return [sys.executable, "-P", "-m", "tui.core.services.lite_main", *where]
 
     def answers(self) -> bool:
         # A refused connection makes pymilvus log three tracebacks: ask the socket first.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+
+import psutil
 
 from tui.jobs.info import JobInfo
 from tui.jobs.spec import JobSpec
@@ -29,6 +34,22 @@ def running_job(store: JobStore, pid: int) -> JobInfo:
     job = store.create(SPEC)
     store.launched(job.id, job.attempt, pid)
     return store.get(job.id)
+
+
+def freeze(pid: int, store: JobStore | None = None) -> None:
+    """Stop a worker at a moment when it is not writing to the store, which nobody else could use then."""
+    path = (store or JobStore()).path
+    for _ in range(200):
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 10)
+        try:
+            with closing(sqlite3.connect(path, timeout=0.1, isolation_level=None)) as db:
+                db.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
+    raise AssertionError("the worker writes to the store all the time")
 
 
 def sleeper() -> subprocess.Popen[bytes]:

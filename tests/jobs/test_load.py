@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.helpers import until
-from tui.jobs import load
+from tui.core.vision import devices
 from tui.jobs.load import GpuLoad, LoadMeter
 
 SMI = """#!/bin/sh
 case "$1" in
-  --query-gpu=*) printf '0, GPU-a, 87, 4000, 81559\\n1, GPU-b, [N/A], 10, 81559\\n' ;;
+  --query-gpu=*) printf '0, GPU-a, H100, 87, 4000, 81559\\n1, GPU-b, H100, [N/A], 10, 81559\\n' ;;
   --query-compute-apps=*) printf '%s, GPU-a, 3500\\n1, GPU-a, 400\\n' "$JOB" ;;
 esac
 """
@@ -44,10 +44,10 @@ def test_gpus_as_nvidia_smi_tells_them(tmp_path: Path, monkeypatch: pytest.Monke
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("JOB", str(os.getpid()))
-    load._nvidia_smi.cache_clear()
+    devices._program.cache_clear()
     try:
         seen = LoadMeter(os.getpid()).sample()
     finally:
-        load._nvidia_smi.cache_clear()
+        devices._program.cache_clear()
     assert seen is not None
-    assert seen.gpus == (GpuLoad(0, 87, 4000, 3500, 81559), GpuLoad(1, None, 10, 0, 81559))
+    assert seen.gpus == (GpuLoad(0, "H100", 87, 4000, 3500, 81559), GpuLoad(1, "H100", None, 10, 0, 81559))

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
 from tests.jobs.conftest import COUNT, DIM, Vectors
-from tests.jobs.helpers import files_below, until
+from tests.jobs.helpers import files_below, freeze, until
 from tui import paths
 from tui.core.errors import InvalidInput, ReadOnly
 from tui.core.settings import Settings, resolve
@@ -162,7 +162,7 @@ def test_a_frozen_worker_is_killed_when_it_is_cancelled(
     job = supervisor.start(spec_for(settings, slow=True), settings)
     pid = under_way(store, job.id).pid
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid, store)
     began = time.monotonic()
     assert supervisor.cancel(job.id, patience=30).state == "cancelled"
     assert 4 < time.monotonic() - began < 15

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tui.app import Kitescope
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], object], timeout: float = 30) -> None:
+async def until(pilot: Pilot[Any], condition: Callable[[], object], timeout: float = 60) -> None:
     """Let the app run until ``condition`` holds; fail after ``timeout`` seconds with what is on it."""
     deadline = time.monotonic() + timeout
     while not condition():

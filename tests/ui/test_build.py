@@ -16,7 +16,7 @@ from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core.documents.selection import Scope
-from tui.core.indexes import BuildSpec, IndexSpec, Source
+from tui.core.indexes import BuildSpec, Crop, IndexSpec, Source
 from tui.core.workspace import Workspace
 from tui.jobs.spec import job_spec
 from tui.messages import Happened
@@ -156,18 +156,46 @@ async def test_fields_follow_the_source_the_patches_and_the_index_type(
         assert "workers" not in shown()
         await _choose(pilot, app, "patches", "boxes")
         await until(pilot, lambda: "no such field of vectors" in _screen(app)._reason())
+        await _choose(pilot, app, "source", "built-in")
+        await _type(pilot, app, "alpha", "0.1")
+        await _choose(pilot, app, "square", "yes")
+        assert form.spec().crop == Crop(0.1, True)
         await _choose(pilot, app, "patches", "")
+        assert not {"alpha", "square"} & shown() and form.spec().crop == Crop()
         await _choose(pilot, app, "source", "file")
         assert {"embeddings", "ids"} <= shown()
         await _type(pilot, app, "embeddings", str(tmp_path / "none.npy"))
         assert form.wrong() == {"embeddings": "There is no such file"}
         await _type(pilot, app, "embeddings", str(tmp_path / "v.npy"))
+        await _type(pilot, app, "made_by", "clip-vit-base32-torch")
+        await until(pilot, lambda: "and these have 8" in _screen(app)._reason())
+        await _type(pilot, app, "made_by", "my_models:clip")
+        assert form.spec().source == Source("my_models:clip", embeddings=str(tmp_path / "v.npy"))
         await until(pilot, lambda: _screen(app)._reason() == "")
         assert _screen(app)._planned.outlook.plan.dim == 8
         await _choose(pilot, app, "type", "IVF_FLAT")
         assert "nlist" in shown() and "M" not in shown()
         await _choose(pilot, app, "type", "FLAT")
         assert not {"nlist", "M", "params"} & shown() and form.index() == IndexSpec("FLAT", {})
+
+
+async def test_slices_of_a_grouped_dataset_are_chosen(make_app: MakeApp, workspace: Workspace, unique_name):
+    fo = workspace.fiftyone()
+    grouped = fo.Dataset(unique_name("slices"), persistent=True)
+    grouped.add_group_field("group", default="left")
+    group = fo.Group()
+    files = {"left": "/l.png", "right": "/r.png"}
+    grouped.add_samples([fo.Sample(filepath=file, group=group.element(name)) for name, file in files.items()])
+    app = _opened(make_app, grouped)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BuildScreen))
+        form = _form(app)
+        await until(pilot, lambda: form["slices"].display and "is grouped" in _screen(app)._reason())
+        await _type(pilot, app, "slices", "right")
+        await until(pilot, lambda: _screen(app)._reason() == "")
+        assert form.spec().scope == Scope(grouped.name, slices=("right",))
+        assert _screen(app)._planned.outlook.plan.vectors == 1
+    fo.delete_dataset(grouped.name)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.conftest import settings_for
+from tests.core.keyrings import Open, use
 from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
@@ -185,12 +186,47 @@ async def test_a_profile_keeps_the_password_only_on_request(make_app: MakeApp) -
         await type_into(pilot, screen, "password", "s3cret")
         await pilot.press("f2")
         form = await dialog(pilot)
-        form.choice("secrets").put("yes")
+        assert form.values()["secrets"] == "ask", "there is no keyring here"
+        form.choice("secrets").put("file")
         form.choice("readonly").put("yes")
         await pilot.press("f5")
         await until(pilot, lambda: "s3cret" in profiles.path().read_text())
         assert profiles.load("prod").readonly
         assert profiles.path().stat().st_mode & 0o077 == 0
+
+
+async def test_the_keyring_is_the_first_choice(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(Open, monkeypatch, tmp_path / "keyring.json")
+    app = make_app(last=HERE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await type_into(pilot, screen, "password", "s3cret")
+        await pilot.press("f2")
+        await dialog(pilot)
+        await pilot.press(*"prod", "f5")
+        await until(pilot, lambda: screen._shown == "profile prod")
+        assert "s3cret" not in profiles.path().read_text() and profiles.load("prod").kept == "keyring"
+        await until(pilot, lambda: "keyring" in screen_text(app))
+        assert app.is_running and screen.query_one(Form)["password"].value == "s3cret"
+
+
+async def test_a_profile_that_came_back_asks_for_its_password_and_nothing_else(
+    mongod: Mongod, milvus_lite: MilvusLite
+) -> None:
+    lab = profiles.Profile("lab", {"uri": milvus_lite.uri, "user": "root", "password": "s3cret"}, mongod.uri)
+    profiles.save(lab, "ask")
+    profiles.set_default("lab")
+    app = Kitescope(resolve(), last=HERE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await dialog(pilot, Ask)
+        assert "Password of root for http" in screen_text(app)
+        await pilot.press(*"s3cret", "enter")
+        await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
+        assert app.settings.milvus_kwargs() == dict(lab.milvus)
+        await until(pilot, lambda: "● lab" in screen_text(app))
+        assert "s3cret" not in screen_text(app)
 
 
 async def test_a_profile_is_used_remembered_and_removed(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from tui.app import Kitescope
 from tui.core.datasets import DatasetInfo, Scope
 from tui.core.settings import resolve
 from tui.core.workspace import Workspace
+from tui.jobs import importing
 from tui.preferences import Last
 from tui.screens.choose_view import ChooseView
 from tui.screens.datasets import DatasetsScreen, DetailRead, Inside
@@ -189,18 +193,22 @@ async def test_a_folder_is_imported_without_holding_up_the_screen(
         form["name"].put(name)
         await pilot.press("f5")
         await until(pilot, lambda: screen._import is not None)
-        assert f"Importing {name}" in screen_text(app)
+        await until(pilot, lambda: f"Importing {name}" in screen_text(app))
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "jobs")
         await pilot.press("2")
         await until(pilot, lambda: name in screen.query_one(FittedTable).shown, timeout=60)
         await until(pilot, lambda: screen._info is not None and screen._info.name == name)
         assert screen._info is not None and screen._info.samples == 12
-        assert "Importing" not in screen_text(app)
+        await until(pilot, lambda: "Importing" not in screen_text(app))
 
 
 async def test_an_import_that_fails_or_is_stopped_leaves_nothing(
-    make_app: MakeApp, tmp_path: Path, pictures: Path, workspace: Workspace, unique_name: Callable[[str], str]
+    make_app: MakeApp,
+    pictures: Path,
+    workspace: Workspace,
+    unique_name: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = make_app(last=HERE)
     failures: list[str] = []
@@ -216,11 +224,33 @@ async def test_an_import_that_fails_or_is_stopped_leaves_nothing(
 
         screen._start_import(app.settings, answers | {"type": "image-directory"})
         await until(pilot, lambda: screen._import is not None)
+        running = screen._import
+        assert running is not None
+        # Held, so that it cannot be done before the key is pressed.
+        running.process.send_signal(signal.SIGSTOP)
+        stopped = threading.Event()
+        monkeypatch.setattr(running, "stop", lambda: (running.process.terminate(), stopped.set()))
         await pilot.press("i")
         await dialog_confirm(pilot)
         await pilot.press("y")
+        await until(pilot, stopped.is_set)
+        running.process.send_signal(signal.SIGCONT)
         await until(pilot, lambda: screen._import is None, timeout=60)
-        assert any("was stopped" in line for line in failures)
+        await until(pilot, lambda: any("was stopped" in line for line in failures))
+    assert gone(workspace, name)
+
+
+def test_an_import_whose_stop_was_lost_is_undone_at_its_end(
+    pictures: Path, workspace: Workspace, unique_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python drops an exception that a signal raises inside a destructor: here the handler raises none."""
+    name = unique_name("import")
+    monkeypatch.setattr(importing, "_asked_to_stop", threading.Event())
+    with contextlib.suppress(SystemExit):
+        importing._stop(signal.SIGTERM, None)
+    task = importing._Task(workspace.settings.to_json(), str(pictures), name, "image-directory")
+    with pytest.raises(SystemExit):
+        importing._import(task)
     assert gone(workspace, name)
 
 

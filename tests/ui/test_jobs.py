@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.jobs.helpers import freeze
 from tests.ui.conftest import screen_text, told, until
 from tests.ui.values import job as some_job
 from tui.app import Kitescope
@@ -27,7 +28,7 @@ from tui.messages import BuildRequested, Happened
 from tui.preferences import Last
 from tui.screens.jobs import LogPage
 from tui.state import JobsSeen
-from tui.widgets.dialogs import Page
+from tui.widgets.dialogs import Ask, Page
 from tui.widgets.fitted import FittedTable
 
 MakeApp = Callable[..., Kitescope]
@@ -84,7 +85,7 @@ async def test_a_job_moves_is_cancelled_resumed_and_opened(
         await until(pilot, moving, 60)
         assert "embed" in screen_text(app) and "of 4,000" in screen_text(app)
         # Held still meanwhile: how fast this machine is does not matter then.
-        os.kill(_job(app).pid or 0, signal.SIGSTOP)
+        freeze(_job(app).pid or 0)
         await pilot.press("o")
         await until(pilot, lambda: "not there yet" in told(app))
         await pilot.press("c")
@@ -202,3 +203,26 @@ async def test_every_casualty_can_be_read(make_app: MakeApp, home):
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Page))
         assert "/data/0.jpg" in app.screen.body and "/data/299.jpg" in app.screen.body
+
+
+async def test_what_was_left_out_is_tagged_in_the_dataset(make_app: MakeApp, pictures: Any, home):
+    store = JobStore()
+    info = store.create(
+        job_spec("build", pictures.name, "k", _settings(), BuildSpec(Scope(pictures.name), "k"))
+    )
+    store.begin(info.id, 1)
+    bad = pictures.values("id")[7:40:20]
+    store.beat(info.id, 1, None, [Skipped(one, "/data/7.png", "not a picture") for one in bad])
+    store.finish(info.id, 1, "done", result={"vectors": 5, "dim": 3, "seconds": 1.0, "collection": "c"})
+    app = make_app(last=Last(screen="jobs"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _ready(pilot, app)
+        await until(pilot, lambda: app.screen.query_one("#jobs", FittedTable).current_key == info.id)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Page) and "t tag" in screen_text(app))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await pilot.press("ctrl+u", *"bad,mend", "enter")
+        await until(pilot, lambda: "bad, mend: on 2 of" in told(app))
+    pictures.reload()
+    assert pictures.match_tags("bad").values("id") == bad == pictures.match_tags("mend").values("id")

@@ -17,6 +17,7 @@ from textual.geometry import Region
 from textual.reactive import reactive
 
 from tests.ui.conftest import screen_text, until
+from tui.core.documents.labels import Label
 from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.drawing import Look, Subject, draw, half_cells
@@ -131,10 +132,53 @@ async def test_sixels_are_painted_where_the_picture_is(tmp_path: Path) -> None:
         app.image_protocol = "sixel"
         widget = app.query_one(Picture)
         widget.styles.offset = (5, 3)
-        widget.show(path)
+        widget.show(Subject(path))
         await until(pilot, lambda: widget.drawing(Subject(path)) is not None)
         last = widget.render_lines(Region(0, 0, 20, 10))[-1]
         assert last.cell_length == 20 and "\x1b7\x1b[4;6H\x1bP" in "".join(segment.text for segment in last)
+
+
+LABELS = (
+    Label("boxes", "[red]cat\x1b", 0.5, box=(0.25, 0.5, 0.5, 0.4)),
+    Label("ground_truth", "animal"),
+    Label("boxes", "", box=(0.0, 0.0, 0.1, 0.1)),
+)
+
+
+@pytest.mark.parametrize("protocol", ["halfcell", "kitty"])
+def test_words_of_labels_stand_on_the_picture_as_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: ImageProtocol
+) -> None:
+    protocols.renderables()
+    monkeypatch.setattr(sys, "__stdout__", io.StringIO())
+    drawing = draw(Subject(picture(tmp_path, "a", RED), labels=LABELS), (60, 20), protocol, Look())
+    rows = [strip.text for strip in drawing.lines]
+    assert [strip.cell_length for strip in drawing.lines] == [60] * 20
+    # Ten cells of the picture are left of it, in kitty's placeholders four characters each.
+    assert rows[9].find("[red]cat␛ 0.50") == (50 if protocol == "kitty" else 20)
+    assert "ground_truth: animal" in rows[19]
+
+
+def test_words_of_labels_are_written_over_sixels(tmp_path: Path) -> None:
+    drawing = draw(Subject(picture(tmp_path, "a", RED), labels=LABELS), (60, 20), "sixel", Look())
+    assert drawing.sixels
+    painted = drawing.sixels.painted(5, 3)
+    data, _, after = painted.partition("\x1b\\")
+    assert data.startswith("\x1b7\x1b[4;16H\x1bP") and after.endswith("\x1b8")
+    assert "\x1b[13;26H" in after and "[red]cat␛ 0.50" in after and "ground_truth: animal" in after
+
+
+async def test_other_labels_on_the_same_picture_do_not_blank_it(tmp_path: Path) -> None:
+    path = picture(tmp_path, "red", RED)
+    app = Pictures(Picture())
+    async with app.run_test() as pilot:
+        widget = app.query_one(Picture)
+        widget.show(Subject(path))
+        await until(pilot, lambda: RED in colours(widget.render_line(5)))
+        widget.show(Subject(path, labels=LABELS))
+        seen = []
+        await until(pilot, lambda: seen.append(widget.render_line(5)) or "cat" in screen_text(app))
+        assert all(RED in colours(each) for each in seen)
 
 
 async def test_another_picture_never_shows_the_one_before(tmp_path: Path) -> None:
@@ -142,9 +186,9 @@ async def test_another_picture_never_shows_the_one_before(tmp_path: Path) -> Non
     app = Pictures(Picture())
     async with app.run_test() as pilot:
         widget = app.query_one(Picture)
-        widget.show(red)
+        widget.show(Subject(red))
         await until(pilot, lambda: RED in colours(widget.render_line(5)))
-        widget.show(blue)
+        widget.show(Subject(blue))
         seen = []
         await until(pilot, lambda: seen.append(colours(widget.render_line(5))) or BLUE in seen[-1])
         assert all(RED not in each for each in seen)
@@ -157,7 +201,7 @@ async def test_another_theme_recolours_what_is_around_and_what_went_wrong(tmp_pa
     app = Pictures(Picture())
     async with app.run_test() as pilot:
         widget = app.query_one(Picture)
-        widget.show(str(tmp_path / "missing.png"))
+        widget.show(Subject(str(tmp_path / "missing.png")))
         await until(pilot, lambda: "missing" in screen_text(app))
         before = colours(widget.render_line(0))
         app.theme = theme

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -264,6 +265,8 @@ async def test_info_and_python_are_pages(make_app: MakeApp, dataset: Any):
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, Page) and "Reading" not in app.screen.body)
         assert '"brain_key": "whole"' in app.screen.body and f"k_{dataset.name}_whole" in app.screen.body
+        for said in ("name vector  type FLOAT_VECTOR  dim 8", "state              loaded", "memory_bytes  "):
+            assert said in app.screen.body
         await pilot.press("escape", "p")
         await until(pilot, lambda: isinstance(app.screen, Page) and "load_brain_results" in app.screen.body)
         assert app.clipboard == app.screen.body
@@ -291,6 +294,29 @@ async def test_read_only_refuses_every_change(mongod: Mongod, milvus_lite: Milvu
             await pilot.press(key)
             await until(pilot, lambda: "read-only, so nothing" in told(app))
             assert isinstance(app.screen, RunsScreen)
+
+
+async def test_a_protected_profile_wants_its_name_as_well(
+    mongod: Mongod, milvus_lite: MilvusLite, dataset: Any, workspace: Workspace
+):
+    settings = replace(settings_for(mongod, milvus_lite), profile="prod", protected=True)
+    app = Kitescope(settings, last=Last(screen="runs", dataset=dataset.name))
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await _listed(pilot, app)
+        table.go_to(_key(dataset, "whole"))
+        for word in ("", "prod"):
+            await pilot.press("d")
+            await until(pilot, lambda: isinstance(app.screen, DeleteRuns))
+            await _type(pilot, app, "whole")
+            await until(pilot, lambda: "prod is protected" in screen_text(app))
+            assert milvus_lite.uri in screen_text(app)
+            if not word:
+                await pilot.press("escape")
+                await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await _type(pilot, app, "prod")
+        await until(pilot, lambda: "The record is deleted" in told(app))
+    dataset.reload()
+    assert dataset.list_brain_runs() == ["part"]
 
 
 async def test_a_milvus_that_is_gone_is_said_once(

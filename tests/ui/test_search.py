@@ -51,6 +51,12 @@ def digits(
             ],
             progress=False,
         )  # fmt: skip
+        first = dataset.first()
+        first["parts"] = fo.Detections(
+            detections=[fo.Detection(label="[b]loop\x1b", bounding_box=[0.2, 0.4, 0.6, 0.4], confidence=0.75)]
+        )
+        first["note"] = "[i]read me"
+        first.save()
         dataset.save_view("threes", dataset.match(fo.ViewField("ground_truth.label") == "3"))
         items = [Item(str(n), str(n), file) for n, file in enumerate(files)]
         vectors = [row for batch in embed(items, load_model(BUILTIN)) for row in batch.vectors]
@@ -263,13 +269,35 @@ async def test_the_large_picture_beside_or_instead_of_the_grid(
         text = screen_text(app)
         assert "1.000  (higher is closer)" in text and next(iter(digits)) in text
         await pilot.press("j")
-        await until(pilot, lambda: view.grid.cursor == 1 and "rank  2" in screen_text(app))
+        await until(pilot, lambda: view.grid.cursor == 1 and "rank 2" in " ".join(screen_text(app).split()))
         await pilot.press("escape")
         await until(pilot, lambda: view.grid.has_focus and view.grid.region.area)
         await pilot.resize_terminal(200, 50)
         await until(pilot, lambda: pane.region.width == 60 and view.grid.region.area)
         await pilot.press("d")
-        await until(pilot, lambda: not pane.region.area)
+        await until(pilot, lambda: pane.region.width == 200 and not view.grid.region.area)
+        await pilot.press("d")
+        await until(pilot, lambda: not pane.region.area and view.grid.region.width == 200)
+        await pilot.press("d")
+        await until(pilot, lambda: pane.region.width == 60 and view.grid.has_focus)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 34)], ids=["80x24", "120x34"])
+async def test_labels_stand_on_the_large_picture_and_fields_beside_it(
+    make_app: MakeApp, digits: dict[str, str], size: tuple[int, int]
+) -> None:
+    app = make_app(search=(DATASET, KEY))
+    async with app.run_test(size=size) as pilot:
+        await browsing(pilot, app)
+        if size[0] == 80:
+            await pilot.press("d")
+        await until(pilot, lambda: screen_text(app).count("[b]loop␛ 0.75") == 2)
+        text = screen_text(app)
+        assert "parts" in text and "[i]read me" in text and "ground_truth: 0" in text
+        await pilot.press("c")
+        await until(pilot, lambda: screen_text(app).count("[b]loop␛ 0.75") == 1)
+        await pilot.press("c", "j")
+        await until(pilot, lambda: "[b]loop" not in screen_text(app))
 
 
 async def test_ids_and_paths_are_copied(make_app: MakeApp, digits: dict[str, str]) -> None:

@@ -22,7 +22,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.argument("dataset")
 @click.argument("key")
 @click.option(
-    "--model", metavar="NAME", help="Embed with this model; see 'models list'. Default: the built-in one."
+    "--model",
+    metavar="NAME",
+    help="Embed with this model; see 'models list'. Default: the built-in one. Beside --embeddings-field or "
+    "--embeddings: what made those vectors, so that text and pictures can be searched.",
 )
 @click.option("--embeddings-field", metavar="FIELD", help="Take the vectors from this field.")
 @click.option(
@@ -35,10 +38,18 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
     help="Ids of the rows of --embeddings: .npy, or text with one a line.",
 )
 @click.option("--patches-field", metavar="F", help="Index the patches of this label field.")
+@click.option(
+    "--alpha",
+    type=float,
+    metavar="A",
+    help="Widen each patch by this share first: 0.1 is a tenth.",
+)
+@click.option("--force-square", is_flag=True, help="Make each patch a square first.")
 @click.option("--view", metavar="SAVED", help="Only samples of this saved view.")
 @click.option(
     "--tag", "tags", multiple=True, metavar="T", help="Only samples with this tag (any of several)."
 )
+@click.option("--slice", "slices", multiple=True, metavar="S", help="This slice of a grouped dataset.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--collection", metavar="NAME", help="Name of the collection; one is chosen without it.")
 @click.option("--metric", type=click.Choice(["cosine", "dotproduct", "euclidean"]), help="Default: cosine.")
@@ -57,7 +68,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--index-param", "index_params", multiple=True, metavar="KEY=VALUE", help="Such as M=16.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Decoders beside the model.")
-@click.option("--device", default="auto", show_default=True, metavar="cpu|cuda[:i]|auto")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="cpu|cuda[:i],...|auto",
+    help="One, or several that share the work; auto is every GPU.",
+)
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16", "auto"]), default="auto", show_default=True
 )
@@ -76,6 +93,8 @@ def build(session: Session, detach: bool, as_json: bool, **options: Any) -> None
     spec = _spec(settings, **options)
     ws = session.workspace()
     ws.require_writable("build an index")
+    if spec.overwrite:
+        ws.require_destroyable(f"overwrite run {spec.brain_key!r}")
     plan = indexes.plan(ws, spec)
     _tell_plan(session, plan)
     run_build(session, spec, detach=detach, as_json=as_json)
@@ -160,7 +179,7 @@ def summary(result: dict[str, Any] | Any) -> str:
 
 
 def _spec(settings: Settings, **given: Any) -> BuildSpec:
-    from tui.core.indexes import BuildSpec
+    from tui.core.indexes import BuildSpec, Crop
     from tui.core.milvus import IndexSpec
     from tui.core.scope import Scope
 
@@ -171,6 +190,7 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
             view=given["view"],
             tags=given["tags"],
             limit=given["limit"],
+            slices=given["slices"],
         ),
         brain_key=given["key"],
         source=_source(given),
@@ -184,33 +204,37 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
         device=given["device"],
         precision=given["precision"],
         overwrite=given["overwrite"],
+        crop=Crop(given["alpha"], given["force_square"]),
     )
 
 
 def _source(given: dict[str, Any]) -> Source:
     from tui.core.indexes import Source
-    from tui.core.models import BUILTIN
+    from tui.core.models import BUILTIN, absolute
 
-    sources = [name for name in ("model", "embeddings_field", "embeddings") if given[name] is not None]
-    if len(sources) > 1:
-        named = " and ".join(f"--{name.replace('_', '-')}" for name in sources)
-        raise click.UsageError(f"{named} exclude each other: vectors come from one source")
+    if given["embeddings_field"] is not None and given["embeddings"] is not None:
+        raise click.UsageError(
+            "--embeddings-field and --embeddings exclude each other: vectors come from one source"
+        )
     if given["ids"] is not None and given["embeddings"] is None:
         raise click.UsageError("--ids names the rows of --embeddings, which is missing")
-    if sources and sources[0] != "model":
-        _refuse_embedding_options(given)
     source = Source(
-        model=given["model"],
+        model=absolute(given["model"]) if given["model"] else None,
         embeddings_field=given["embeddings_field"],
         embeddings=str(given["embeddings"]) if given["embeddings"] else None,
         ids=str(given["ids"]) if given["ids"] else None,
     )
-    return source if sources else replace(source, model=BUILTIN)
+    if not source.embeds:
+        _refuse_embedding_options(given)
+        return source
+    return source if source.model else replace(source, model=BUILTIN)
 
 
 def _refuse_embedding_options(given: dict[str, Any]) -> None:
     useless = ["--workers"] if given["workers"] is not None else []
     useless += [f"--{name}" for name in ("device", "precision") if given[name] != "auto"]
+    useless += ["--alpha"] if given["alpha"] is not None else []
+    useless += ["--force-square"] if given["force_square"] else []
     if useless:
         raise click.UsageError(f"{', '.join(useless)}: about embedding, and the vectors are there already")
 
@@ -243,6 +267,8 @@ def _tell_plan(session: Session, plan: BuildPlan) -> None:
     dim = f" of dimension {plan.dim}" if plan.dim else ""
     there = f", {plan.resumes:,} of them there already" if plan.resumes else ""
     session.out.say(f"{plan.vectors:,} vectors{dim} into collection {plan.collection}{there}.")
+    if plan.runs_on:
+        session.out.say(f"The model runs on: {plan.runs_on}.")
     for warning in plan.warnings:
         session.out.say(f"warning: {warning}")
 

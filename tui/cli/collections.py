@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -43,13 +42,9 @@ def list_(session: Session, orphans: bool, as_json: bool) -> None:
 @command
 def info(session: Session, name: str, as_json: bool) -> None:
     """Show what Milvus knows about a collection."""
-    from tui.core.collections import collection_row
+    from tui.core.collections import collection_facts
 
-    ws = session.workspace()
-    row = collection_row(ws, name)
-    described = ws.milvus().describe(name)
-    facts = {field.name: getattr(described, field.name) for field in dataclasses.fields(described)}
-    facts |= {"owner": row.owner, "runs": row.runs, "made_for": row.made_for}
+    facts = collection_facts(session.workspace(), name)
     if as_json:
         session.out.json(facts)
     else:
@@ -120,7 +115,7 @@ def drop(session: Session, name: str, yes: bool, as_json: bool) -> None:
     from tui.core import collections as core
 
     ws = session.workspace()
-    ws.require_writable(f"drop collection {name!r}")
+    ws.require_destroyable(f"drop collection {name!r}")
     row = core.collection_row(ws, name)
     count = "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
     session.agree(f"Drop collection {name!r} with {count} vectors?", yes=yes)
@@ -142,5 +137,6 @@ def _text(value: object) -> object:
     if hasattr(value, "items"):
         return ", ".join(f"{key}={inner}" for key, inner in value.items()) or None
     if isinstance(value, tuple | list):
-        return ", ".join(map(str, value)) or None
+        separator = "\n" if value and isinstance(value[0], dict) else ", "
+        return separator.join(str(_text(one)) for one in value) or None
     return value

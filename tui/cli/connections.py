@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,13 @@ from tui.cli.session import Session, command, json_option, yes_option
 
 if TYPE_CHECKING:
     from tui.core.connecting.connection_test import Step
+    from tui.core.profiles import Keep
+
+_KEPT: Mapping[Keep, str] = {
+    "keyring": "Its password or token is in the system's keyring.",
+    "file": "Its password or token is in that file, which only you can read.",
+    "ask": "Its password or token was not written, and is asked for each time; see --secrets.",
+}
 
 
 @click.group()
@@ -34,7 +42,8 @@ def list_(session: Session, as_json: bool) -> None:
             "database_uri": mask_uri(profile.database_uri) if profile.database_uri else None,
             "readonly": profile.readonly,
             "protected": profile.protected,
-            "secrets": profile.has_secrets(),
+            "secrets": profile.kept in ("file", "keyring"),
+            "kept_in": profile.kept,
             "default": profile.name == default,
         }
         for profile in profiles.list_profiles()
@@ -42,7 +51,7 @@ def list_(session: Session, as_json: bool) -> None:
     if as_json:
         session.out.json(rows)
         return
-    names = ("name", "uri", "database_uri", "readonly", "protected", "secrets", "default")
+    names = ("name", "uri", "database_uri", "readonly", "protected", "kept_in", "default")
     session.out.table(
         names,
         [[row[name] for name in names] for row in rows],
@@ -57,7 +66,7 @@ def list_(session: Session, as_json: bool) -> None:
 def show(session: Session, name: str | None, as_json: bool) -> None:
     """Show every connection value and where it comes from (of profile NAME, or as used now)."""
     session.profile = name or session.profile
-    masked = session.settings().masked()
+    masked = session.settings(ask=False).masked()
     if as_json:
         session.out.json(masked)
         return
@@ -102,38 +111,52 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
 @connections.command()
 @click.argument("name")
 @click.option(
-    "--with-secrets", is_flag=True, help="Also write the password and token (the file has mode 0600)."
+    "--secrets",
+    "keep",
+    type=click.Choice(["keyring", "file", "ask"]),
+    help="Where password and token go: the system's keyring (where there is one, unless told), a file of "
+    "mode 0600, or nowhere: then they are asked for.",
 )
-@click.option("--protected", is_flag=True, help="Destructive actions ask for the name to be typed.")
+@click.option("--with-secrets", is_flag=True, help="The same as --secrets file.")
+@click.option("--protected", is_flag=True, help="Destructive actions need --confirm-protected NAME.")
 @click.option("--default", "as_default", is_flag=True, help="Use it when nothing else names a server.")
 @json_option
 @command
 def save(
-    session: Session, name: str, with_secrets: bool, protected: bool, as_default: bool, as_json: bool
+    session: Session,
+    name: str,
+    keep: Keep | None,
+    with_secrets: bool,
+    protected: bool,
+    as_default: bool,
+    as_json: bool,
 ) -> None:
     """Save the connection as used now (flags, environment, brain_config.json) as profile NAME.
 
     With the global --readonly the profile refuses changes.
     """
     from tui.core import profiles
+    from tui.core.connecting import vault
+    from tui.core.connections import profile_of
 
-    settings = session.settings()
-    database = settings.database_uri.value
-    profile = profiles.Profile(
-        name, settings.milvus_kwargs(), str(database) if database else None, session.readonly, protected
-    )
-    profiles.save(profile, with_secrets=with_secrets)
+    settings = session.settings(ask=False)
+    profile = profile_of(settings, name, readonly=session.readonly, protected=protected)
+    if keep is None:
+        found = profile.has_secrets() and not with_secrets and vault.available()
+        keep = "file" if with_secrets else "keyring" if found else "ask"
+    left = profiles.save(profile, keep)
     if as_default:
         profiles.set_default(name)
-    left_out = profile.has_secrets() and not with_secrets
+    kept = profiles.load(name).kept
     if as_json:
-        session.out.json(
-            {"name": name, "path": profiles.path(), "secrets": profile.has_secrets() and with_secrets}
-        )
+        saved = {"name": name, "path": profiles.path(), "secrets": kept in ("file", "keyring")}
+        session.out.json(saved | {"kept_in": kept})
     else:
         session.out.text(f"saved {name} in {profiles.path()}")
-    if left_out:
-        session.out.say("The password and token were not written; --with-secrets writes them.")
+    if kept is not None:
+        session.out.say(_KEPT[kept])
+    if left:
+        session.out.say(left)
 
 
 @connections.command()
@@ -147,7 +170,9 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
 
     profiles.load(name)
     session.agree(f"Remove profile {name!r}?", yes=yes)
-    profiles.remove(name)
+    left = profiles.remove(name)
+    if left:
+        session.out.say(left)
     if as_json:
         session.out.json({"removed": name})
     else:

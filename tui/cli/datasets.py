@@ -58,6 +58,7 @@ def info(session: Session, name: str, as_json: bool) -> None:
             ("media", detail.info.media_type),
             ("last change", detail.info.last_modified),
             ("persistent", detail.info.persistent),
+            *((("slices", _listed(detail.slices)),) if detail.slices else ()),
             ("saved views", _listed(detail.saved_views)),
             ("tags", _listed(f"{tag} ({count:,})" for tag, count in detail.tags.items())),
             ("runs", _listed(detail.runs)),
@@ -100,7 +101,7 @@ def delete(session: Session, name: str, with_collections: bool, yes: bool, as_js
     from tui.core.datasets import dataset_detail, delete_dataset
 
     ws = session.workspace()
-    ws.require_writable(f"delete dataset {name!r}")
+    ws.require_destroyable(f"delete dataset {name!r}")
     detail = dataset_detail(ws, name)
     also = " and the Milvus collections of its runs" if with_collections else ""
     session.agree(

@@ -18,7 +18,7 @@ _CHUNK = 1 << 16
 
 @click.group()
 def jobs() -> None:
-    """Long work: list, show, log, cancel, resume, wait."""
+    """Long work: list, show, log, tag, cancel, resume, wait."""
 
 
 @jobs.command("list")
@@ -140,6 +140,26 @@ def resume(session: Session, id: str, as_json: bool) -> None:
         session.out.json(_row(job))
     else:
         session.out.text(f"{job.id} {job.state}")
+
+
+@jobs.command()
+@click.argument("id")
+@click.option("--tag", "tags", multiple=True, required=True, metavar="T", help="May be given several times.")
+@click.option("--remove", is_flag=True, help="Take the tags off again.")
+@json_option
+@command
+def tag(session: Session, id: str, tags: tuple[str, ...], remove: bool, as_json: bool) -> None:
+    """Tag what a job left out in its dataset: samples, or the labels of a patches field."""
+    from tui.jobs.left_out import tag_left_out
+
+    done = tag_left_out(session.workspace(), id, tags, remove=remove)
+    if done.unknown > 0:
+        session.out.say(f"{done.unknown:,} more were left out: 'kitescope jobs log {done.job}' names them.")
+    if as_json:
+        session.out.json(done)
+    else:
+        verb = "untagged" if remove else "tagged"
+        session.out.text(f"{done.tagged:,} {verb} in {done.dataset}: {', '.join(tags)}")
 
 
 @jobs.command()

@@ -184,6 +184,12 @@ class Output:
         self._ignoring_closed(self.narration.flush)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
+    def ask_secret(self, what: str) -> str:
+        """Have something typed on the terminal that is not shown."""
+        from getpass import getpass
+
+        return getpass(f"{what}: ", self.narration)
+
     @property
     def can_ask(self) -> bool:
         """Whether a person is there to answer."""

@@ -78,6 +78,12 @@ def _milvus_option(name: str, text: str) -> Callable[[_F], _F]:
     help="How long to wait for a connection.",
 )
 @click.option("--readonly", is_flag=True, help="Refuse every change.")
+@click.option(
+    "--confirm-protected",
+    metavar="NAME",
+    default="",
+    help="Allow a protected profile of that name to delete, drop and overwrite.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option(
     "--image-protocol",
@@ -91,6 +97,7 @@ def root(
     profile: str | None,
     timeout: float,
     readonly: bool,
+    confirm_protected: str,
     debug: bool,
     image_protocol: str,
     database_uri: str | None,
@@ -105,6 +112,7 @@ def root(
     session.flags = {name: value for name, value in flags.items() if value is not None}
     session.profile, session.timeout = profile, timeout
     session.readonly, session.debug = readonly, debug
+    session.confirmed = confirm_protected
     if ctx.invoked_subcommand is None:
         ctx.exit(_open_ui(session, image_protocol))
 
@@ -113,7 +121,7 @@ def _open_ui(session: Session, image_protocol: str) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The UI needs a terminal. See 'kitescope --help' for the commands")
     session.out.log_to(paths.log_file())
-    settings = session.settings()
+    settings = session.settings(ask=False)
     from tui import app
 
     return app.run(settings, image_protocol=image_protocol)

@@ -32,7 +32,7 @@ _COLUMNS = (
 
 @click.group()
 def runs() -> None:
-    """Brain runs: list, look into, check, rename, delete."""
+    """Brain runs: list, look into, check, resume, rename, delete."""
 
 
 @runs.command("list")
@@ -40,6 +40,9 @@ def runs() -> None:
 @click.option("--type", "kind", metavar="T", help="Only runs of this type, such as similarity.")
 @click.option("--patches-field", metavar="F", help="Only runs on the patches of this field.")
 @click.option("--supports-prompts", is_flag=True, help="Only runs that can be searched by text.")
+@click.option("--match", "words", metavar="TEXT", default="", help="Only runs of which every word is told.")
+@click.option("--sort", type=click.Choice(_COLUMNS), metavar="COLUMN", help="Sort by any column.")
+@click.option("--reverse", is_flag=True, help="Sort the other way round.")
 @json_option
 @command
 def list_(
@@ -48,16 +51,23 @@ def list_(
     kind: str | None,
     patches_field: str | None,
     supports_prompts: bool,
+    words: str,
+    sort: str | None,
+    reverse: bool,
     as_json: bool,
 ) -> None:
     """List brain runs with their health, of one dataset or all."""
-    from tui.core.runs import list_runs, with_health
+    from tui.core.runs import list_runs
 
     ws = session.workspace()
     found = list_runs(
         ws, dataset, type=kind, patches_field=patches_field, supports_prompts=supports_prompts or None
     )
-    found = [with_health(ws, run) for run in found]
+    found = [run for run in (_with_health(session, run) for run in found) if _fits(run, words)]
+    if sort:
+        found.sort(key=lambda run: _order(getattr(run, sort)), reverse=reverse)
+    elif reverse:
+        found.reverse()
     if as_json:
         session.out.json([_row(run) for run in found])
         return
@@ -79,7 +89,8 @@ def info(session: Session, dataset: str, key: str, as_json: bool) -> None:
     from tui.core.runs import run_info
     from tui.jobs.history import history
 
-    facts = run_info(session.workspace(), dataset, key) | {"jobs": history(dataset, key)}
+    facts = run_info(session.workspace(), dataset, key)
+    facts["jobs"] = history(dataset, key, facts["former"])
     if as_json:
         session.out.json(facts)
     else:
@@ -115,11 +126,47 @@ def delete(session: Session, dataset: str, key: str, keep_collection: bool, yes:
     from tui.core import runs as core
 
     ws = session.workspace()
-    ws.require_writable(f"delete run {key!r}")
+    ws.require_destroyable(f"delete run {key!r}")
     run = core.require_run(ws, dataset, key)
     also = f" and drop collection {run.collection!r}" if run.collection and not keep_collection else ""
     session.agree(f"Delete run {key!r} of dataset {dataset!r}{also}?", yes=yes)
     _tell(session, core.delete(ws, dataset, key, keep_collection), "deleted", as_json)
+
+
+@runs.command()
+@click.argument("dataset")
+@click.argument("key")
+@click.option("--detach", is_flag=True, help="Print the job's id and return at once.")
+@json_option
+@command
+def resume(session: Session, dataset: str, key: str, detach: bool, as_json: bool) -> None:
+    """Complete a run that a crashed build left, under the same key."""
+    from tui.cli.build import run_sync
+    from tui.core import runs as core
+    from tui.core.errors import InvalidInput
+
+    ws = session.workspace()
+    ws.require_writable(f"resume run {key!r}")
+    if core.require_run(ws, dataset, key).finished:
+        raise InvalidInput(f"Run {key!r} is finished", "Bring it up to date with 'kitescope sync'")
+    run_sync(session, dataset, key, detach=detach, as_json=as_json)
+
+
+@runs.command()
+@click.argument("dataset")
+@click.argument("key")
+@yes_option
+@json_option
+@command
+def discard(session: Session, dataset: str, key: str, yes: bool, as_json: bool) -> None:
+    """Delete a run that a crashed build left, with what there is of its collection."""
+    from tui.core import runs as core
+
+    ws = session.workspace()
+    ws.require_destroyable(f"discard run {key!r}")
+    core.require_run(ws, dataset, key)
+    session.agree(f"Discard the unfinished run {key!r} of dataset {dataset!r}?", yes=yes)
+    _tell(session, core.discard(ws, dataset, key), "discarded", as_json)
 
 
 @runs.command()
@@ -133,7 +180,7 @@ def cleanup(session: Session, dataset: str, key: str, yes: bool, as_json: bool) 
     from tui.core import runs as core
 
     ws = session.workspace()
-    ws.require_writable(f"clean up run {key!r}")
+    ws.require_destroyable(f"clean up run {key!r}")
     run = core.require_run(ws, dataset, key)
     session.agree(f"Drop collection {run.collection!r} of run {key!r}?", yes=yes)
     _tell(session, core.cleanup(ws, dataset, key), "cleaned up", as_json)
@@ -176,6 +223,28 @@ def snippet(session: Session, dataset: str, key: str) -> None:
     session.out.text(core.snippet(session.workspace(), dataset, key))
 
 
+def _with_health(session: Session, run: RunInfo) -> RunInfo:
+    """The run with its health; one that cannot be judged, as its dataset or field is gone, hides no other."""
+    from tui.core.errors import UnknownName
+    from tui.core.runs import with_health
+
+    try:
+        return with_health(session.workspace(), run)
+    except UnknownName as error:
+        session.out.say(f"{run.dataset}/{run.brain_key}: {error}")
+        return run
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """What to sort a value by: what is not known has no place in the order, and stands first or last."""
+    return (value is not None, value.casefold() if isinstance(value, str) else value)
+
+
+def _fits(run: RunInfo, words: str) -> bool:
+    told = " ".join(str(value) for value in _row(run).values()).casefold()
+    return all(word in told for word in words.casefold().split())
+
+
 def _row(run: RunInfo) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _COLUMNS}
 
@@ -201,6 +270,13 @@ def _tell(session: Session, removed: Any, verb: str, as_json: bool) -> None:
         session.out.say(f"No collection was dropped: {removed.reason}.")
 
 
+def _said(value: object) -> str:
+    """One of several: what is none is left out."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items() if one not in (None, "", 0))
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     for name, value in facts.items():
@@ -208,5 +284,5 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
             rows += _flat(value, f"{prefix}{name}.")
         else:
             listed = isinstance(value, list | tuple)
-            rows.append((f"{prefix}{name}", ", ".join(map(str, value)) or None if listed else value))
+            rows.append((f"{prefix}{name}", "\n".join(map(_said, value)) or None if listed else value))
     return rows

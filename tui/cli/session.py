@@ -29,19 +29,35 @@ class Session:
     profile: str | None = None
     timeout: float = 5.0
     readonly: bool = False
+    confirmed: str = ""
     debug: bool = False
     _settings: Settings | None = field(default=None, repr=False)
     _workspace: Workspace | None = field(default=None, repr=False)
 
-    def settings(self) -> Settings:
-        """Every connection value and where it comes from; raises ``InvalidInput``, ``UnknownName``."""
+    def settings(self, *, ask: bool = True) -> Settings:
+        """Every connection value and where it comes from; raises ``InvalidInput``, ``UnknownName``.
+
+        Args:
+            ask: have a secret that is not known typed, where somebody is there to do so.
+        """
         if self._settings is None:
             from tui.core.settings import resolve
             from tui.jobs.redact import secrets_of
 
             self._settings = resolve(
-                flags=self.flags, profile=self.profile, timeout=self.timeout, readonly=self.readonly
+                flags=self.flags,
+                profile=self.profile,
+                timeout=self.timeout,
+                readonly=self.readonly,
+                confirmed=self.confirmed,
             )
+            self.out.hide(secrets_of(self._settings))
+        if ask and self.out.can_ask and (name := self._settings.missing_secret) is not None:
+            from tui.core.connections import with_secret
+            from tui.jobs.redact import secrets_of
+
+            where = self._settings.milvus["uri"].shown("uri")
+            self._settings = with_secret(self._settings, name, self.out.ask_secret(f"{name} for {where}"))
             self.out.hide(secrets_of(self._settings))
         return self._settings
 

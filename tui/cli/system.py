@@ -89,10 +89,18 @@ def info(session: Session, as_json: bool) -> None:
 @json_option
 @command
 def stop(session: Session, as_json: bool) -> None:
-    """Stop the embedded engines, and say which; jobs that use them fail, so look at 'jobs list' first."""
-    from tui.core import embedded
+    """Stop the FiftyOne App that was opened from here, and the embedded engines, and say which.
 
-    stopped = embedded.stop(session.settings().database_dir)
+    Jobs that use the engines fail, so look at 'jobs list' first.
+    """
+    from tui.core import embedded
+    from tui.jobs import fiftyone_app
+
+    # First, because it is one of the programs that FiftyOne's database waits for.
+    app = fiftyone_app.stop()
+    stopped = embedded.stop(session.settings(ask=False).database_dir)
+    if app is not None:
+        stopped.append(embedded.Stopped("fiftyone-app", True, f"stopped (pid {app.pid}), was at {app.url}"))
     if as_json:
         session.out.json({"stopped": stopped})
         return
@@ -104,7 +112,7 @@ def _engines(session: Session) -> list[EngineStatus]:
     from tui.core import embedded
 
     try:
-        return embedded.status(session.settings().database_dir)
+        return embedded.status(session.settings(ask=False).database_dir)
     except KitescopeError as error:
         # Where files are must be told above all when a settings file is broken.
         session.out.say(f"warning: {error}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
+from tui.core.documents.run_details import collection_info
 from tui.core.documents.run_documents import all_runs
 from tui.core.documents.schema import unknown
 from tui.core.errors import InvalidInput
@@ -76,6 +77,16 @@ def collection_row(ws: Workspace, name: str) -> CollectionRow:
     return _row(existing(ws, name), _users(ws).get(name, ()))
 
 
+def collection_facts(ws: Workspace, name: str) -> dict[str, Any]:
+    """Everything about a collection, ready for JSON: ``run_details.collection_info`` and who uses it.
+
+    Raises:
+        UnknownName: there is none of that name; near names are suggested.
+    """
+    row = _row(existing(ws, name), _users(ws).get(name, ()))
+    return collection_info(ws, name) | {"owner": row.owner, "runs": row.runs, "made_for": row.made_for}
+
+
 def load(ws: Workspace, name: str) -> CollectionRow:
     """Load a collection into Milvus' memory, where it can be searched."""
     existing(ws, name)
@@ -84,7 +95,8 @@ def load(ws: Workspace, name: str) -> CollectionRow:
 
 
 def release(ws: Workspace, name: str) -> CollectionRow:
-    """Take a collection out of Milvus' memory; its data stay."""
+    """Take a collection out of Milvus' memory; its data stay. Raises ``ReadOnly``."""
+    ws.require_writable(f"release collection {name!r}")
     existing(ws, name)
     ws.milvus().release(name)
     return collection_row(ws, name)
@@ -99,7 +111,7 @@ def drop(ws: Workspace, name: str) -> CollectionRow:
         InvalidInput: runs use it; deleting or cleaning them up is what is meant then.
         KitescopeError: a build is writing to it.
     """
-    ws.require_writable(f"drop collection {name!r}")
+    ws.require_destroyable(f"drop collection {name!r}")
     row = collection_row(ws, name)
     if row.runs:
         raise InvalidInput(

@@ -109,6 +109,26 @@ def edited(base: Settings, values: Mapping[str, str]) -> Settings:
     )
 
 
+def with_secret(base: Settings, name: str, secret: str) -> Settings:
+    """The same connection with the secret that was asked for; a profile stays what it is."""
+    return replace(base, milvus=MappingProxyType({**base.milvus, name: Value(secret, TYPED)}))
+
+
+def profile_of(settings: Settings, name: str, *, readonly: bool, protected: bool) -> profiles.Profile:
+    """A connection as a profile; what the keyring did not tell, or the user is asked for, stays so."""
+    database = settings.database_uri.value
+    unknown = {key: value.source for key, value in settings.milvus.items() if value.value is None}
+    return profiles.Profile(
+        name,
+        settings.milvus_kwargs(),
+        str(database) if database is not None else None,
+        readonly,
+        protected,
+        tuple(key for key, source in unknown.items() if "(keyring: " in source),
+        tuple(key for key, source in unknown.items() if "(asked for)" in source),
+    )
+
+
 def moves(base: Settings, uri: str) -> bool:
     """Whether this URI is another server than that of the settings, whoever logs in."""
     before = base.milvus["uri"].value

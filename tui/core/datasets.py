@@ -18,6 +18,7 @@ from tui.core.documents.scopes import (
     field_vectors,
     items,
     present,
+    require_pictures,
     sample_page,
     samples_by_id,
     scope_ids,
@@ -50,6 +51,7 @@ __all__ = [
     "list_datasets",
     "load",
     "present",
+    "require_pictures",
     "sample_page",
     "samples_by_id",
     "scope_ids",
@@ -89,6 +91,7 @@ class DatasetDetail:
     runs: tuple[str, ...]
     patches_fields: tuple[str, ...]
     embeddings_fields: tuple[EmbeddingsField, ...]
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def dataset_detail(ws: Workspace, name: str) -> DatasetDetail:
             runs=tuple(sorted(record.runs)),
             patches_fields=tuple(field.path for field in record.patches_fields()),
             embeddings_fields=_embeddings_fields(samples, record),
+            slices=tuple(record.slices),
         )
 
 
@@ -159,7 +163,7 @@ def delete_dataset(ws: Workspace, name: str, with_collections: bool = False) -> 
     """
     from tui.core.documents import run_documents
 
-    ws.require_writable(f"delete dataset {name!r}")
+    ws.require_destroyable(f"delete dataset {name!r}")
     record = read(ws, name)
     samples = dataset_info(ws, record).samples
     mine, kept = _collections_of(name, run_documents.all_runs(ws))

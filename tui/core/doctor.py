@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tui.core.connecting.masking import has_password, mask_uri
+from tui.core.embedded import own_server
 from tui.core.errors import KitescopeError
 from tui.core.services import database, machine
 from tui.core.services.machine import Check
@@ -39,7 +40,7 @@ def checks(settings: Settings) -> Iterator[Check]:
             ("fiftyone-database", True, lambda: _fiftyone_database(workspace)),
             ("milvus", True, lambda: _milvus(workspace)),
             ("milvus-login", False, lambda: _milvus_login(settings)),
-            ("shared-machine", False, lambda: machine.shared_machine(_without_password(settings))),
+            ("shared-machine", False, lambda: _shared_machine(settings)),
             ("gpu", False, machine.gpu),
             (
                 "terminal",
@@ -83,18 +84,17 @@ def _milvus(workspace: Workspace) -> Check:
     milvus = workspace.milvus()
     count = len(milvus.collections())
     uri = settings.milvus["uri"]
-    if uri.value is None:
-        from tui.core.embedded import ensure_milvus, milvus_data
-
-        where = f"embedded at {ensure_milvus(settings.timeout)}, data in {milvus_data()}"
+    source = f" (from {uri.source})" if uri.value is not None else ""
+    if (server := own_server(settings)) is not None:
+        where = f"embedded at {server.answering(settings.timeout)[1]}, data in {server.data}{source}"
     else:
-        where = f"{mask_uri(str(uri.value))} (from {uri.source})"
+        where = f"{mask_uri(str(uri.value))}{source}"
     return Check("milvus", True, f"{milvus.server_version()}, {count} collections, {where}", required=True)
 
 
 def _milvus_login(settings: Settings) -> Check:
     """Whether somebody else could do the same, and whether the password travels in the clear."""
-    if settings.embedded_milvus:
+    if own_server(settings) is not None:
         return Check("milvus-login", True, "the embedded Milvus has no logins; see shared-machine")
     kwargs = settings.milvus_kwargs()
     uri = str(kwargs["uri"])
@@ -124,10 +124,14 @@ def _on_loopback(uri: str) -> bool:
         return host == "localhost"
 
 
-def _without_password(settings: Settings) -> list[str]:
-    names = []
-    if settings.embedded_milvus:
-        names.append("the embedded Milvus")
+def _shared_machine(settings: Settings) -> Check:
+    """Which engines in use ask for no password, and how far they can be reached."""
+    private: list[str] = []
+    exposed: list[str] = []
+    if (server := own_server(settings)) is not None:
+        listening = server.answering(settings.timeout)[1]
+        # A server that does not run was named by the check before, and is private when it starts.
+        (exposed if listening.startswith("http") else private).append("the embedded Milvus")
     if settings.embedded_database:
-        names.append("FiftyOne's own mongod")
-    return names
+        exposed.append("FiftyOne's own mongod")
+    return machine.shared_machine(private, exposed)

@@ -13,10 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from tui.core.errors import KitescopeError
 from tui.core.progress import ShouldStop, Skipped, never
-from tui.core.vision.images import Box, UnreadableImage
+from tui.core.vision.devices import processors
+from tui.core.vision.images import Box, Patch, UnreadableImage
 from tui.core.vision.preparation import Crew, Task, Unusable, prepare_task
+from tui.core.vision.runner import Runner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _PROCESSES_FROM = 2048  # items; below, children would still be importing when the work is done
 _MOST_WORKERS = 16
-_HOPELESS = 8  # failures without one success: it is the model, not the pictures
 _MOST_BOXES = 256  # of one file in one task, so that memory stays bounded on a picture with thousands
 
 
@@ -46,7 +46,7 @@ class ItemLike(Protocol):
         """The file."""
 
     @property
-    def box(self) -> Box | None:
+    def box(self) -> Box | Patch | None:
         """The relative box, or None for the whole picture."""
 
 
@@ -105,7 +105,7 @@ def embed_image(path: str | os.PathLike[str], model: Embedder) -> NDArray[np.flo
     outcome = prepare_task(model, Task(os.fspath(path), (None,)))[0]
     if isinstance(outcome, Unusable):
         raise UnreadableImage(outcome.reason, path)
-    runner = _Runner(model)
+    runner = Runner(model)
     vector = runner.run([outcome])[0]
     runner.finish()
     if isinstance(vector, Unusable):
@@ -122,13 +122,13 @@ def _batches(
 ) -> Generator[Batch, None, None]:
     source = iter(items)
     first = list(itertools.islice(source, _PROCESSES_FROM)) if model.share == "processes" else []
-    count = min(_processors(), _MOST_WORKERS) if workers is None else max(workers, 0)
+    count = min(processors(), _MOST_WORKERS) if workers is None else max(workers, 0)
     processes = len(first) == _PROCESSES_FROM and count > 1
-    runner = _Runner(model)
+    runner = Runner(model)
     with Crew(model, count, processes=processes) as crew:
         prepared = _prepared(itertools.chain(first, source), crew, size + 2 * max(count, 1))
         while not should_stop() and (chunk := list(itertools.islice(prepared, size))):
-            yield _batch(chunk, runner)
+            yield make_batch(chunk, runner)
         runner.finish()
 
 
@@ -136,7 +136,7 @@ def _prepared(items: Iterable[ItemLike], crew: Crew, ahead: int) -> Iterator[tup
     """Each item with its prepared input (or `Unusable`), in order, ``ahead`` items in the making."""
     pending: deque[tuple[list[ItemLike], Future[list[Any]]]] = deque()
     waiting = 0
-    for group in _groups(items):
+    for group in groups(items):
         task = Task(group[0].filepath, tuple(item.box for item in group))
         pending.append((group, crew.submit(task)))
         waiting += len(group)
@@ -149,7 +149,7 @@ def _prepared(items: Iterable[ItemLike], crew: Crew, ahead: int) -> Iterator[tup
         yield from zip(done, future.result(), strict=True)
 
 
-def _groups(items: Iterable[ItemLike]) -> Iterator[list[ItemLike]]:
+def groups(items: Iterable[ItemLike]) -> Iterator[list[ItemLike]]:
     """Adjacent boxes of one file together; whole pictures one by one."""
     group: list[ItemLike] = []
     for item in items:
@@ -163,7 +163,12 @@ def _groups(items: Iterable[ItemLike]) -> Iterator[list[ItemLike]]:
         yield group
 
 
-def _batch(chunk: Sequence[tuple[ItemLike, Any]], runner: _Runner) -> Batch:
+def make_batch(chunk: Sequence[tuple[ItemLike, Any]], runner: Runner) -> Batch:
+    """Run the model on a chunk of items and their prepared inputs (or `Unusable`s).
+
+    Raises:
+        KitescopeError: the model fails on everything, or its device failed.
+    """
     import numpy as np
 
     outcomes = iter(runner.run([value for _, value in chunk if not isinstance(value, Unusable)]))
@@ -180,84 +185,3 @@ def _batch(chunk: Sequence[tuple[ItemLike, Any]], runner: _Runner) -> Batch:
     vectors = np.stack(rows) if rows else np.empty((0, runner.dim), np.float32)
     ids, sample_ids = tuple(item.id for item in good), tuple(item.sample_id for item in good)
     return Batch(ids, sample_ids, vectors, tuple(skipped))
-
-
-class _Runner:
-    """Calls the model: halves the batch when memory runs out, finds the one input that breaks a batch."""
-
-    def __init__(self, model: Embedder) -> None:
-        self._model = model
-        self._most: int | None = None
-        self._worked = False
-        self._failures: list[Exception] = []
-        self.dim = model.dim
-
-    def run(self, inputs: Sequence[Any]) -> list[Any]:
-        """One vector of shape ``(dim,)`` or `Unusable` for each input, in order.
-
-        Raises:
-            KitescopeError: the model never worked, and that cannot be the pictures' fault any more.
-        """
-        outcomes: list[Any] = []
-        while len(outcomes) < len(inputs):
-            start = len(outcomes)
-            outcomes.extend(self._part(inputs[start : start + (self._most or len(inputs))]))
-        if len(self._failures) >= _HOPELESS:
-            self.finish()
-        return outcomes
-
-    def finish(self) -> None:
-        """Say so when the model failed on everything it was given.
-
-        Raises:
-            KitescopeError: it did.
-        """
-        if self._failures and not self._worked:
-            raise KitescopeError(
-                f"The model {self._model.name} failed: {_first_line(self._failures[0])}",
-                "Choose another model, or check this one in Python",
-            ) from self._failures[0]
-
-    def _part(self, part: Sequence[Any]) -> list[Any]:
-        try:
-            return self._checked(self._model.embed(part))
-        except Exception as error:
-            failure = error.with_traceback(None)  # its frames would keep the failed batch in memory
-        if len(part) == 1:
-            return [self._give_up(failure)]
-        half = len(part) // 2
-        if _out_of_memory(failure):
-            self._most = half
-        return [*self._part(part[:half]), *self._part(part[half:])]
-
-    def _checked(self, vectors: NDArray[np.float32]) -> list[Any]:
-        import numpy as np
-
-        self._worked = True
-        finite = np.isfinite(vectors.sum(axis=1, dtype=np.float64))
-        bad = Unusable("the model's vector is not finite (a higher precision may help)")
-        return [vector if good else bad for vector, good in zip(vectors, finite, strict=True)]
-
-    def _give_up(self, error: Exception) -> Unusable:
-        if len(self._failures) < _HOPELESS:
-            self._failures.append(error)
-        if _out_of_memory(error):
-            return Unusable("not enough memory to embed it")
-        return Unusable(f"the model failed on it ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
-    )
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -51,6 +51,10 @@ class ReadOnly(KitescopeError):
     exit_code = 2
 
 
+class Protected(ReadOnly):
+    """The profile is protected, and what destroys was not confirmed with its name."""
+
+
 class Interrupted(KitescopeError):
     """The user stopped the work; what was finished is kept."""
 

@@ -22,6 +22,7 @@ __all__ = [
     "BuildResult",
     "BuildSpec",
     "CheckResult",
+    "Crop",
     "IndexSpec",
     "Scope",
     "Source",
@@ -40,7 +41,8 @@ class Source:
     """Where the vectors come from: a model, a field of the dataset, or a file; nothing is the built-in model.
 
     Attributes:
-        model: a name that ``models.load_model`` knows.
+        model: a name that ``models.load_model`` knows. Beside a field or a file it says what made their
+            vectors: queries by text and picture go through it, and a sync embeds new items with it.
         embeddings_field: a field that holds vectors.
         embeddings: a ``.npy`` file of one vector a row, in dataset order unless ``ids`` is given.
         ids: a file of the ids of its rows, ``.npy`` or text with one a line.
@@ -51,6 +53,24 @@ class Source:
     embeddings: str | None = None
     ids: str | None = None
 
+    @property
+    def embeds(self) -> bool:
+        """Whether pictures are embedded; otherwise the vectors are there already."""
+        return self.embeddings_field is None and self.embeddings is None
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """How patches are cut out, in FiftyOne's words.
+
+    Attributes:
+        alpha: how much wider and higher each box becomes first: 0.1 is a tenth more, -0.1 a tenth less.
+        force_square: make each box a square first, by widening its shorter side where there is room.
+    """
+
+    alpha: float | None = None
+    force_square: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
@@ -59,6 +79,7 @@ class BuildSpec:
     Attributes:
         collection: its name in Milvus; None chooses one that starting again finds.
         batch_size: pictures that a model gets at once, or vectors in one request.
+        device: one, or several with commas that share the work; ``auto`` is every GPU, or the CPU.
         overwrite: replace the run that has this key, once the new index is complete.
     """
 
@@ -74,6 +95,7 @@ class BuildSpec:
     device: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+    crop: Crop = field(default_factory=Crop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,7 @@ class BuildPlan:
         vectors: items in scope. dim: None while only loading the model would tell.
         memory_bytes: what the index will take in Milvus, about; None without ``dim``.
         resumes: vectors that an unfinished build left there, as far as Milvus tells without loading them.
+        runs_on: the GPUs with their load, or the CPU; empty where no network makes the vectors.
     """
 
     collection: str
@@ -92,6 +115,7 @@ class BuildPlan:
     memory_bytes: int | None
     resumes: int
     warnings: tuple[str, ...] = ()
+    runs_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +214,12 @@ def sync(
 ) -> SyncResult:
     """Add what is missing from an index, remove what is stale, and repair what is there twice.
 
+    A run that was registered and never finished, as a stock build that crashed leaves it, is completed: it
+    gets a collection of its own where it names none, all vectors, and the results that make FiftyOne open it.
+
     Raises:
         UnknownName: there is no such dataset or run.
-        InvalidInput: the run is no index in Milvus.
+        InvalidInput: the run is no index in Milvus, or is unfinished and does not say what made its vectors.
         KitescopeError, EngineUnreachable, Interrupted: as ``build``.
     """
     from tui.core.filling import syncing
@@ -224,9 +251,8 @@ def validate(spec: BuildSpec) -> None:
 
     check_key(spec.brain_key)
     source = spec.source
-    given = [one for one in (source.model, source.embeddings_field, source.embeddings) if one is not None]
-    if len(given) > 1:
-        raise InvalidInput("Vectors come from one source", "Give a model, an embeddings field or a file")
+    if source.embeddings_field is not None and source.embeddings is not None:
+        raise InvalidInput("Vectors come from one source", "Give an embeddings field or a file")
     if source.ids is not None and source.embeddings is None:
         raise InvalidInput("A file of ids is given without a file of embeddings", "Give --embeddings too")
     if spec.metric not in METRICS:
@@ -236,5 +262,11 @@ def validate(spec: BuildSpec) -> None:
             f"There is no consistency level {spec.consistency_level!r}",
             f"Use one of {', '.join(CONSISTENCY_LEVELS)}",
         )
+    if spec.crop != Crop() and spec.scope.patches_field is None:
+        raise InvalidInput(
+            "Only patches are cut out", "Name a patches field, or leave out alpha and force_square"
+        )
+    if spec.crop.alpha is not None and not -1 < spec.crop.alpha < 100:
+        raise InvalidInput(f"alpha is {spec.crop.alpha}", "Give a number above -1, such as 0.1")
     if spec.batch_size is not None and spec.batch_size < 1:
         raise InvalidInput(f"A batch cannot hold {spec.batch_size} items")

@@ -1,16 +1,17 @@
 """What can turn a picture into a vector: the built-in descriptor, zoo models, torchvision, the user's own.
 
 Names: ``kitescope-descriptor`` · a name of FiftyOne's model zoo · ``torchvision:resnet50`` ·
-``torchvision:resnet50@/path/weights.pth`` · ``package.module:callable`` · ``/path/file.py:callable``.
+``torchvision:resnet50@/path/weights.pth`` · ``huggingface:/folder``, or a name on the hub ·
+``openclip:/folder`` · ``openclip:ViT-B-32@/path/weights.pt``, or the name of weights ·
+``package.module:callable``, with ``@/folder`` where the module is · ``/path/file.py:callable``.
 A callable takes nothing and returns a ``fiftyone.core.models.Model`` or a ``torch.nn.Module``.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,18 +19,28 @@ from PIL import Image
 
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.progress import OnEvent, ignore
-from tui.core.vision import catalog
+from tui.core.vision import catalog, naming
 from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor
+from tui.core.vision.devices import tame_threads
+from tui.core.vision.naming import absolute
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BUILTIN", "Embedder", "ModelInfo", "list_models", "load_model", "model_info", "no_prompts"]
+__all__ = [
+    "BUILTIN",
+    "Embedder",
+    "ModelInfo",
+    "absolute",
+    "certain_info",
+    "list_models",
+    "load_model",
+    "model_info",
+    "no_prompts",
+]
 
-Source = Literal["built-in", "fiftyone-zoo", "torchvision", "user"]
-TORCHVISION_PREFIX = "torchvision:"
-DEVICES = ("auto", "cpu", "cuda", "cuda:N")
+Source = Literal["built-in", "fiftyone-zoo", "torchvision", "huggingface", "openclip", "user"]
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -99,6 +110,22 @@ def model_info(name: str) -> ModelInfo:
     raise UnknownName(f"There is no model {name!r}", hint)
 
 
+def certain_info(name: str) -> ModelInfo:
+    """What is true of one model: the user's own is loaded to find out what nobody else can tell.
+
+    Raises:
+        UnknownName, InvalidInput, KitescopeError: as `load_model`.
+    """
+    info = model_info(name)
+    if info.source not in ("user", "huggingface", "openclip"):
+        return info
+    model = load_model(name, device="cpu")
+    try:
+        return replace(info, dim=model.dim, supports_prompts=model.supports_prompts)
+    finally:
+        model.close()
+
+
 def load_model(
     name: str, *, device: str = "auto", precision: str = "auto", on_event: OnEvent = ignore
 ) -> Embedder:
@@ -106,8 +133,10 @@ def load_model(
 
     Args:
         name: see above.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; the built-in model always runs on the CPU.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; of several the first. The built-in model always
+            runs on the CPU.
         precision: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32, so that vectors equal stock FiftyOne's.
+            What the device lacks is replaced, and the model's ``notice`` says so.
         on_event: hears of the download's bytes as phase ``model``.
 
     Raises:
@@ -120,9 +149,7 @@ def load_model(
     info = model_info(name)
     if info.source == "built-in":
         return Descriptor()
-    # Threads that spin while they wait starve each other on a busy machine: 2 images/s became 18. Torch reads
-    # this when it is imported; who sets it has the last word.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tame_threads()
     from tui.core.vision import torch_models  # torch takes seconds to import
 
     return torch_models.load(name, info.source, device, precision, on_event)
@@ -146,17 +173,35 @@ def _info(name: str) -> ModelInfo:
         return ModelInfo(
             name, "fiftyone-zoo", model.dim, model.supports_prompts, model.downloaded, size_mb=size
         )
-    if name.startswith(TORCHVISION_PREFIX):
+    if name.startswith(naming.TORCHVISION):
         return _torchvision_info(name)
+    if name.startswith((naming.HUGGING_FACE, naming.OPEN_CLIP)):
+        return _checkpoint_info(name)
     return ModelInfo(name, "user", None, supports_prompts=False, downloaded=True, size_mb=None)
 
 
 def _torchvision_info(name: str) -> ModelInfo:
-    architecture, _, weights = name.removeprefix(TORCHVISION_PREFIX).partition("@")
+    architecture, _, weights = name.removeprefix(naming.TORCHVISION).partition("@")
     dim, size = catalog.TORCHVISION.get(architecture, (None, None))
     there = Path(weights).is_file() if weights else catalog.torchvision_downloaded(architecture)
     return ModelInfo(name, "torchvision", dim, supports_prompts=False, downloaded=there, size_mb=size)
 
 
+def _checkpoint_info(name: str) -> ModelInfo:
+    there = naming.is_on_disk(name)
+    if name.startswith(naming.OPEN_CLIP):
+        return ModelInfo(name, "openclip", None, supports_prompts=True, downloaded=there, size_mb=None)
+    config = naming.hugging_face_config(name.removeprefix(naming.HUGGING_FACE)) or {}
+    dim = config.get("projection_dim") if naming.takes_text(config) else config.get("hidden_size")
+    return ModelInfo(
+        name,
+        "huggingface",
+        dim if isinstance(dim, int) else None,
+        supports_prompts=naming.takes_text(config),
+        downloaded=there,
+        size_mb=None,
+    )
+
+
 def _tv(name: str) -> str:
-    return f"{TORCHVISION_PREFIX}{name}"
+    return f"{naming.TORCHVISION}{name}"

@@ -76,7 +76,7 @@ def near_duplicates(
     from tui.core.filling.patience import Patience
     from tui.core.filling.syncing import require_index
 
-    run = require_index(ws, dataset, brain_key)
+    run = require_index(ws, dataset, brain_key, finished=True)
     metric = cast("Metric", run.metric)
     _check_threshold(metric, threshold)
     name = run.collection or ""

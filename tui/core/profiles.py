@@ -1,6 +1,6 @@
 """Saved connections: ``profiles.toml`` in the configuration folder, mode 0600.
 
-Passwords and tokens are written only when the caller asks for it.
+Passwords and tokens are kept in the system's keyring, in the file, or nowhere, as the caller says.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from tui import paths
+from tui.core.connecting import vault
 from tui.core.connecting.masking import SECRETS, has_password, without_password
 from tui.core.connecting.stock import MILVUS_PARAMETERS
-from tui.core.errors import InvalidInput, UnknownName
+from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.files import private_dir, read_text, write_private
 
 EMBEDDED = "embedded"  # the name of the connection that needs no server; it cannot be saved over
+
+Keep = Literal["keyring", "file", "ask"]
+"""Where the secrets of a profile are: the system's keyring, ``profiles.toml``, or the user's head."""
 
 _NAME = re.compile(r"[\w][\w .+-]{0,63}")
 
@@ -37,6 +41,8 @@ class Profile:
         database_uri: FiftyOne's MongoDB; None: FiftyOne's own service.
         readonly: nothing may be changed through it.
         protected: destructive actions ask for the name to be typed.
+        in_keyring: the parameters, ``database_uri`` among them, whose secrets the system's keyring has.
+        asked: the parameters that are asked for each time.
     """
 
     name: str
@@ -44,11 +50,30 @@ class Profile:
     database_uri: str | None = field(default=None, repr=False)
     readonly: bool = False
     protected: bool = False
+    in_keyring: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+    def secrets(self) -> dict[str, str]:
+        """The values that must not be written as they are: password, token, URIs with a password inside."""
+        found = {name: str(self.milvus[name]) for name in SECRETS & self.milvus.keys()}
+        uris = {"uri": str(self.milvus.get("uri", "")), "database_uri": self.database_uri or ""}
+        return found | {name: uri for name, uri in uris.items() if has_password(uri)}
 
     def has_secrets(self) -> bool:
         """Whether a password or token is part of it, also inside a URI."""
-        uris = [str(self.milvus.get("uri", "")), self.database_uri or ""]
-        return bool(SECRETS & self.milvus.keys()) or any(has_password(uri) for uri in uris)
+        return bool(self.secrets())
+
+    @property
+    def kept(self) -> Keep | None:
+        """Where its secrets are; None: it has none."""
+        if self.has_secrets():
+            return "file"
+        return "keyring" if self.in_keyring else "ask" if self.asked else None
+
+    @property
+    def account(self) -> str:
+        """Its name in the keyring."""
+        return vault.account(self.name, str(self.milvus.get("uri", "")))
 
     def without_secrets(self) -> Profile:
         """The same connection without any password or token."""
@@ -56,7 +81,7 @@ class Profile:
         if isinstance(uri := milvus.get("uri"), str):
             milvus["uri"] = without_password(uri)
         database = without_password(self.database_uri) if self.database_uri else None
-        return Profile(self.name, milvus, database, self.readonly, self.protected)
+        return replace(self, milvus=milvus, database_uri=database)
 
 
 # A struct of its own, so that a complaint names the parameter and a misspelt one is one.
@@ -73,6 +98,8 @@ class _Entry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     database_uri: str | None = None
     readonly: bool = False
     protected: bool = False
+    keyring: list[str] = []
+    ask: list[str] = []
 
 
 class _File(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -115,35 +142,64 @@ def wrong_name(name: str) -> str:
     return "Use letters, digits, space and _ . + - (at most 64), and not 'embedded'"
 
 
-def save(profile: Profile, *, with_secrets: bool = False) -> None:
+def save(profile: Profile, keep: Keep = "ask") -> str:
     """Write a connection, replacing the one of the same name.
 
     Args:
-        profile: what to keep.
-        with_secrets: also its password and token; without it they are left out, also those inside URIs.
+        profile: what to keep; what its ``in_keyring`` names stays in the keyring, as nobody could read it.
+        keep: where its password and token go, also those inside URIs.
+
+    Returns:
+        what is left behind in the keyring and why, for people; empty as a rule.
 
     Raises:
         InvalidInput: a name that cannot be, or a file that cannot be written.
+        VaultError: the keyring does not take them; nothing was written.
     """
     if wrong := wrong_name(profile.name):
         raise InvalidInput(f"'{profile.name}' cannot be a profile's name", wrong)
-    kept = profile if with_secrets else profile.without_secrets()
+    secrets = profile.secrets()
+    kept = profile if keep == "file" else profile.without_secrets()
     entry = _Entry(_Milvus(**kept.milvus), kept.database_uri, kept.readonly, kept.protected)
+    unread = set(profile.in_keyring) - secrets.keys()
+    if keep == "keyring" and secrets:
+        vault.store(profile.account, secrets)
+        unread |= secrets.keys()
+    entry.keyring = sorted(unread)
+    if keep == "ask":
+        entry.ask = sorted((SECRETS & secrets.keys()) | set(profile.asked))
     with _change() as file:
+        before = file.profiles.get(profile.name)
         file.profiles[profile.name] = entry
+    old = _profile(profile.name, before) if before is not None else None
+    return _forget(old) if old is not None and (not unread or old.account != profile.account) else ""
 
 
-def remove(name: str) -> None:
-    """Forget a saved connection.
+def remove(name: str) -> str:
+    """Forget a saved connection, and what the keyring has of it.
+
+    Returns:
+        what is left behind in the keyring and why, for people; empty as a rule.
 
     Raises:
         UnknownName: there is none of that name.
     """
-    load(name)
+    old = load(name)
     with _change() as file:
         file.profiles.pop(name, None)
         if file.default == name:
             file.default = None
+    return _forget(old)
+
+
+def _forget(old: Profile) -> str:
+    if not old.in_keyring:
+        return ""
+    try:
+        vault.forget(old.account)
+    except KitescopeError as error:
+        return f"The password of {old.name} is still in the keyring: {error.what}"
+    return ""
 
 
 def default_name() -> str | None:
@@ -171,6 +227,8 @@ def _profile(name: str, entry: _Entry) -> Profile:
         entry.database_uri,
         entry.readonly,
         entry.protected,
+        tuple(entry.keyring),
+        tuple(entry.ask),
     )
 
 

@@ -77,7 +77,7 @@ def save_view(
         raise InvalidInput("There is nothing to save", "Mark pictures, or search first")
     if not name.strip():
         raise InvalidInput("A view needs a name")
-    view = _view(ws, dataset, ids, patches_field)
+    view = view_of(ws, dataset, ids, patches_field)
     try:
         view._root_dataset.save_view(name, view, overwrite=overwrite)
     except ValueError as error:
@@ -125,7 +125,7 @@ def export(
         _link(target, rows)
     else:
         kind = _fiftyone_type(ws, format)
-        view = _view(ws, dataset, [item.id for item in items], patches_field)
+        view = view_of(ws, dataset, [item.id for item in items], patches_field)
         try:
             view.export(export_dir=str(target), dataset_type=kind, label_field=label_field, progress=False)
         except Exception as error:
@@ -161,7 +161,12 @@ def _fiftyone_type(ws: Workspace, name: str) -> Any:
     return getattr(ws.fiftyone().types, name)
 
 
-def _view(ws: Workspace, dataset: str, ids: Sequence[str], patches_field: str | None) -> Any:
+def view_of(ws: Workspace, dataset: str, ids: Sequence[str], patches_field: str | None) -> Any:
+    """Items as a FiftyOne view, in their order: of samples, or with ``patches_field`` of its patches.
+
+    Raises:
+        UnknownName: there is no such dataset.
+    """
     loaded = datasets.load(ws, dataset)
     whole = loaded.to_patches(patches_field) if patches_field else loaded
     return whole.select(list(ids), ordered=True)

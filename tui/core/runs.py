@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
 from tui.core.documents import run_documents
-from tui.core.documents.run_documents import RunDocument, check_key, require
+from tui.core.documents.run_details import run_info
+from tui.core.documents.run_documents import OURS, RunDocument, check_key, require
 from tui.core.documents.run_list import (
-    OURS,
     Health,
     RunInfo,
     get_run,
     list_runs,
     require_run,
-    run_info,
     runs_on,
     with_health,
 )
@@ -26,9 +25,10 @@ from tui.core.documents.snippet import snippet
 from tui.core.errors import InvalidInput, KitescopeError
 from tui.core.filling import leases
 from tui.core.scope import Scope
+from tui.core.vision.naming import in_fiftyone
 
 if TYPE_CHECKING:
-    from tui.core.indexes import Source
+    from tui.core.indexes import Crop, Source
     from tui.core.workspace import Workspace
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "check_key",
     "cleanup",
     "delete",
+    "discard",
     "get_run",
     "list_runs",
     "register",
@@ -51,6 +52,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _STOCK = "fiftyone.brain.internal.core.milvus"
+
+RESULTS = json.dumps({"cls": f"{_STOCK}.MilvusSimilarityIndex"}).encode()
+"""What FiftyOne keeps as the results of an index in Milvus: what opens it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def register(
     consistency_level: str,
     supports_prompts: bool,
     dim: int,
+    crop: Crop | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make a filled collection a brain run that stock FiftyOne opens like one of its own.
@@ -87,6 +92,7 @@ def register(
     names the same collection is replaced, so registering twice does no harm.
 
     Args:
+        crop: how patches were cut out.
         overwrite: replace the run that has the key, whatever it is; its collection stays.
 
     Raises:
@@ -95,28 +101,29 @@ def register(
     """
     ws.require_writable(f"register run {brain_key!r}")
     existing = run_documents.get(ws, scope.dataset, brain_key)
+    model, model_kwargs = in_fiftyone(source.model) if source.model else (None, None)
     replaces = existing if existing and (overwrite or existing.collection == collection) else None
     config = {
         "cls": f"{_STOCK}.MilvusSimilarityConfig",
         "type": "similarity",
         "method": "milvus",
         "embeddings_field": _label_attribute(ws, scope, source.embeddings_field),
-        "model": source.model,
-        "model_kwargs": None,
+        "model": model,
+        "model_kwargs": model_kwargs,
         "patches_field": scope.patches_field,
         "roi_field": None,
         "supports_prompts": supports_prompts,
         "collection_name": collection,
         "metric": metric,
         "consistency_level": consistency_level,
-        **_ours(scope, source),
+        **_ours(scope, source, crop),
     }
     run_documents.insert(
         ws,
         scope.dataset,
         brain_key,
         config,
-        json.dumps({"cls": f"{_STOCK}.MilvusSimilarityIndex"}).encode(),
+        RESULTS,
         version=version("fiftyone"),
         facts={"dim": dim},
         view_stages=_view_stages(ws, scope),
@@ -150,7 +157,7 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
         EngineUnreachable: Milvus does not answer; the run is still there and still names its collection.
         KitescopeError: a build or sync is writing to the collection, or the run was deleted just now.
     """
-    ws.require_writable(f"delete run {key!r}")
+    ws.require_destroyable(f"delete run {key!r}")
     document = require(ws, dataset, key)
     if not document.is_milvus:
         from tui.core.datasets import load
@@ -175,6 +182,21 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
     return removed
 
 
+def discard(ws: Workspace, dataset: str, key: str) -> Removed:
+    """Delete a run that was never finished, with what there is of its collection.
+
+    What lies under its name and is not its own is kept, and the answer says so.
+
+    Raises:
+        ReadOnly, UnknownName, EngineUnreachable, KitescopeError: as ``delete``.
+        InvalidInput: the run is finished: deleting it is something else.
+    """
+    ws.require_destroyable(f"discard run {key!r}")
+    if require_run(ws, dataset, key).finished:
+        raise InvalidInput(f"Run {key!r} is finished, so there is nothing to discard", "Delete it instead")
+    return delete(ws, dataset, key)
+
+
 def cleanup(ws: Workspace, dataset: str, key: str) -> Removed:
     """Drop a run's collection and keep its record, so that it can be built again.
 
@@ -184,7 +206,7 @@ def cleanup(ws: Workspace, dataset: str, key: str) -> Removed:
         InvalidInput: the run has no collection of its own.
         EngineUnreachable: Milvus does not answer.
     """
-    ws.require_writable(f"clean up run {key!r}")
+    ws.require_destroyable(f"clean up run {key!r}")
     document = require(ws, dataset, key)
     removed = _drop(ws, document)
     if not removed.dropped:
@@ -228,6 +250,8 @@ def _drop(ws: Workspace, document: RunDocument) -> Removed:
     milvus = ws.milvus()
     if not milvus.exists(name):
         return replace(kept, reason="the collection does not exist")
+    if document.results is None and (why := _not_its_own(ws, document)):
+        return replace(kept, reason=why)
     # A build or sync that writes to it would find it gone in mid-work.
     with leases.hold(ws, [f"collection {name}"], f"dropping it with run {document.key!r}"):
         vectors = milvus.describe(name).vectors
@@ -235,7 +259,13 @@ def _drop(ws: Workspace, document: RunDocument) -> Removed:
     return replace(kept, dropped=True, vectors=vectors)
 
 
-def _ours(scope: Scope, source: Source) -> dict[str, Any]:
+def _not_its_own(ws: Workspace, document: RunDocument) -> str:
+    from tui.core.filling.resuming import not_its_own
+
+    return not_its_own(ws, require_run(ws, document.dataset, document.key))
+
+
+def _ours(scope: Scope, source: Source, crop: Crop | None) -> dict[str, Any]:
     """What a sync has to know and FiftyOne's configuration does not say; nothing for a plain run."""
     ours: dict[str, Any] = {}
     if not scope.is_whole:
@@ -244,9 +274,12 @@ def _ours(scope: Scope, source: Source) -> dict[str, Any]:
             "tags": list(scope.tags),
             "where": [list(pair) for pair in scope.where],
             "limit": scope.limit,
+            **({"slices": list(scope.slices)} if scope.slices else {}),
         }
     if source.embeddings is not None:
         ours["embeddings"] = source.embeddings
+    if crop is not None:
+        ours |= {name: value for name, value in asdict(crop).items() if value}
     return {OURS: ours} if ours else {}
 
 
@@ -266,6 +299,6 @@ def _label_attribute(ws: Workspace, scope: Scope, name: str | None) -> str | Non
         return name
     from tui.core.documents.selection import select
 
-    selection = select(ws, Scope(scope.dataset, scope.patches_field))
+    selection = select(ws, Scope(scope.dataset, scope.patches_field), any_slice=True)
     prefixes = (selection.label_path + ".", scope.patches_field + ".")
     return next((name.removeprefix(p) for p in prefixes if name.startswith(p)), name)

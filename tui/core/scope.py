@@ -17,6 +17,7 @@ class Scope:
         where: (field path, value) pairs that must all hold; a label field means its label. A path
             inside ``patches_field`` is asked of each patch, any other of its sample.
         limit: the first so many samples.
+        slices: of a grouped dataset, whose files are samples of their own then.
     """
 
     dataset: str
@@ -25,8 +26,10 @@ class Scope:
     tags: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
+    slices: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing narrows it down: every sample, or every patch of its field."""
-        return self.view is None and not self.tags and not self.where and self.limit is None
+        narrowed = self.view is not None or self.tags or self.where or self.limit is not None or self.slices
+        return not narrowed

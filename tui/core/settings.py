@@ -21,7 +21,7 @@ from tui.core import profiles
 from tui.core.connecting import stock
 from tui.core.connecting.masking import SECRETS, mask
 from tui.core.connecting.stock import DEFAULTS, MILVUS_PARAMETERS
-from tui.core.errors import InvalidInput
+from tui.core.errors import EngineUnreachable, InvalidInput
 
 __all__ = ["DEFAULTS", "MILVUS_PARAMETERS", "SECRETS", "Settings", "Value", "resolve"]
 
@@ -34,7 +34,8 @@ class Value:
 
     Args:
         value: None: not set anywhere.
-        source: ``flag``, ``env NAME``, ``brain_config.json``, ``config.json``, ``profile NAME``, ``default``.
+        source: ``flag``, ``env NAME``, ``brain_config.json``, ``config.json``, ``profile NAME``, ``default``;
+            ``profile NAME (keyring)`` and, for what is not known, ``(keyring: why)`` and ``(asked for)``.
     """
 
     value: str | bool | None = field(repr=False)
@@ -62,7 +63,8 @@ class Settings:
         timeout: seconds to wait for an engine to answer.
         readonly: nothing may be changed.
         profile: the profile that took part, if one did.
-        protected: destructive actions ask for the name to be typed.
+        protected: what destroys is refused unless ``confirmed`` is the name.
+        confirmed: what the user typed to allow it.
         database_name: FiftyOne's database inside MongoDB.
         database_dir: where FiftyOne's own service keeps its data.
     """
@@ -75,6 +77,7 @@ class Settings:
     readonly: bool = False
     profile: str | None = None
     protected: bool = False
+    confirmed: str = ""
     database_name: str = "fiftyone"
     database_dir: str = ""
 
@@ -87,6 +90,40 @@ class Settings:
     def embedded_database(self) -> bool:
         """No URI anywhere: the database is FiftyOne's own service."""
         return self.database_uri.value is None
+
+    @property
+    def confirm_word(self) -> str:
+        """What has to be typed before something is destroyed: the profile's name."""
+        return self.profile or "protected"
+
+    @property
+    def missing_secret(self) -> str | None:
+        """The parameter that has to be asked for before Milvus lets anyone in; None: nothing is missing."""
+        known = {name for name in ("user", *SECRETS) if self.milvus[name].value}
+        if known & SECRETS:
+            return None
+        if "user" in known:
+            return "password"
+        promised = [name for name in sorted(SECRETS) if self.milvus[name].source.startswith("profile")]
+        return promised[0] if promised else None
+
+    def require_secret(self) -> None:
+        """Refuse to go to Milvus without the secret that a profile promises.
+
+        Raises:
+            EngineUnreachable: the keyring has it and cannot be read.
+            InvalidInput: it is asked for each time, and nobody was asked.
+        """
+        name = "uri" if "(keyring: " in self.milvus["uri"].source else self.missing_secret
+        if name is None:
+            return
+        source = self.milvus[name].source
+        remedy = f"Set {stock.PREFIX}{name.upper()}, or give --milvus-{name}"
+        where, _, why = source.removesuffix(")").partition(" (keyring: ")
+        if why:
+            raise EngineUnreachable(f"The {name} of {where} cannot be read: the keyring {why}", remedy)
+        if source.startswith("profile"):
+            raise InvalidInput(f"The {name} of {source.partition(' (')[0]} is not saved", remedy)
 
     def milvus_kwargs(self) -> dict[str, str | bool]:
         """What is set, unmasked, as ``MilvusClient`` takes it."""
@@ -158,6 +195,7 @@ def resolve(
     profile: str | None = None,
     timeout: float = 5.0,
     readonly: bool = False,
+    confirmed: str = "",
 ) -> Settings:
     """Find every value.
 
@@ -168,6 +206,7 @@ def resolve(
             no server, whatever the environment says.
         timeout: seconds.
         readonly: refuse changes, also when the profile allows them.
+        confirmed: the name of a protected profile, which allows what destroys.
 
     Raises:
         UnknownName: there is no such profile.
@@ -187,9 +226,10 @@ def resolve(
             _Layer({name: Value(None, "profile embedded") for name in (*MILVUS_PARAMETERS, DATABASE)})
         )
     elif profile is not None and chosen is not None:
-        layers += [_profile_layer(chosen), _Layer(stock_layer.values, keeps_secrets=True)]
+        own, promised = _profile_layers(chosen)
+        layers += [own, _Layer(stock_layer.values, keeps_secrets=True), promised]
     else:
-        layers += [stock_layer, *([_profile_layer(chosen)] if chosen is not None else [])]
+        layers += [stock_layer, *(_profile_layers(chosen) if chosen is not None else ())]
     found = _merge(layers)
     return Settings(
         milvus=MappingProxyType({name: found.get(name, _UNSET) for name in MILVUS_PARAMETERS}),
@@ -200,6 +240,7 @@ def resolve(
         readonly=readonly or (chosen is not None and chosen.readonly),
         profile=chosen.name if chosen is not None else profile,
         protected=chosen is not None and chosen.protected,
+        confirmed=confirmed,
         database_name=config.database_name,
         database_dir=config.database_dir,
     )
@@ -223,7 +264,8 @@ def _flag_values(flags: Mapping[str, object]) -> dict[str, Value]:
     }
 
 
-def _profile_layer(profile: profiles.Profile) -> _Layer:
+def _profile_layers(profile: profiles.Profile) -> tuple[_Layer, _Layer]:
+    """What a profile says, and, to come last of all, why it does not say what it promises."""
     source = f"profile {profile.name}"
     values = {
         name: Value(stock.typed(name, value, f"{name} of profile {profile.name}"), source)
@@ -232,7 +274,29 @@ def _profile_layer(profile: profiles.Profile) -> _Layer:
     }
     if profile.database_uri:
         values[DATABASE] = Value(profile.database_uri, source)
-    return _Layer(values, keeps_secrets=True)
+    kept, why = _from_keyring(profile)
+    values |= {name: Value(secret, f"{source} (keyring)") for name, secret in kept.items()}
+    promised = {name: Value(None, f"{source} (asked for)") for name in profile.asked}
+    for name in set(profile.in_keyring) - kept.keys():
+        # Of a URI the file has all but the password.
+        shown = values[name].value if name in values else None
+        (promised if shown is None else values)[name] = Value(shown, f"{source} (keyring: {why})")
+    if "uri" in values:
+        promised["uri"] = values["uri"]
+    return _Layer(values, keeps_secrets=True), _Layer(promised, keeps_secrets=True)
+
+
+def _from_keyring(profile: profiles.Profile) -> tuple[dict[str, str], str]:
+    """The secrets that the keyring has for a profile, and why there are none."""
+    if not profile.in_keyring:
+        return {}, ""
+    from tui.core.connecting import vault
+
+    try:
+        found = vault.fetch(profile.account)
+    except vault.VaultError as error:
+        return {}, error.what.removeprefix("The system keyring ")
+    return {name: found[name] for name in profile.in_keyring if name in found}, "does not have it"
 
 
 def _merge(layers: list[_Layer]) -> dict[str, Value]:

@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from tui import paths
 from tui.core.vision.images import Box, UnreadableImage, crop, open_image
@@ -20,37 +20,31 @@ _PRUNE_EVERY = 500  # pictures written by this process
 # A smaller file is decoded sooner than a copy of it is found.
 _WORTH_KEEPING_BYTES = 48 * 1024
 _WORTH_KEEPING_PIXELS = 512 * 512
-_VERSION = 1
-_BOX_COLOUR = (255, 213, 0)
+_VERSION = 2
 
 _written = itertools.count()
 
 
-def thumbnail(
-    path: str | os.PathLike[str], size: tuple[int, int], box: Box | None = None, draw_box: bool = False
-) -> Image.Image:
+def thumbnail(path: str | os.PathLike[str], size: tuple[int, int], box: Box | None = None) -> Image.Image:
     """A picture fitted into ``size``: proportions kept, never enlarged, upright, RGB.
 
     Args:
         path: the file.
         size: width and height in pixels that the result does not exceed.
         box: relative ``(x, y, width, height)``: only this part of the picture.
-        draw_box: the whole picture with the box's outline instead.
 
     Raises:
         UnreadableImage: no picture can be made of the file, or the box covers none of it.
     """
-    place = _place(path, size, box, draw_box)
+    place = _place(path, size, box)
     kept = _read(place) if place is not None else None
     if kept is not None:
         return kept
-    picture = open_image(path, _hint(size, None if draw_box else box), upright=True)
+    picture = open_image(path, _hint(size, box), upright=True)
     large = picture.width * picture.height > _WORTH_KEEPING_PIXELS
-    if box is not None and not draw_box:
+    if box is not None:
         picture = crop(picture, box)
     picture.thumbnail((max(size[0], 1), max(size[1], 1)), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if box is not None and draw_box:
-        _outline(picture, box)
     if place is not None and (large or _bytes(path) > _WORTH_KEEPING_BYTES):
         _write(place, picture)
     return picture
@@ -85,15 +79,13 @@ def _folder() -> Path:
     return paths.cache_dir() / "thumbnails"
 
 
-def _place(
-    path: str | os.PathLike[str], size: tuple[int, int], box: Box | None, draw_box: bool
-) -> Path | None:
+def _place(path: str | os.PathLike[str], size: tuple[int, int], box: Box | None) -> Path | None:
     """Where its copy is or would be; None for a file that cannot be looked at, which the decoder explains."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
         return None
-    facts = (_VERSION, os.path.abspath(path), status.st_mtime_ns, status.st_size, size, box, draw_box)  # noqa: PTH100
+    facts = (_VERSION, os.path.abspath(path), status.st_mtime_ns, status.st_size, size, box)  # noqa: PTH100
     name = hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
     return _folder() / name[:2] / f"{name}.jpg"
 
@@ -134,15 +126,3 @@ def _write(place: Path, picture: Image.Image) -> None:
 def _hint(size: tuple[int, int], box: Box | None) -> tuple[int, int]:
     width, height = (1.0, 1.0) if box is None else (max(box[2], 0.01), max(box[3], 0.01))
     return int(size[0] / width) + 1, int(size[1] / height) + 1
-
-
-def _outline(picture: Image.Image, box: Box) -> None:
-    x, y, width, height = box
-    left, top = picture.width * x, picture.height * y
-    right, bottom = left + picture.width * width - 1, top + picture.height * height - 1
-    thick = max(1, min(picture.size) // 80)
-    drawing = ImageDraw.Draw(picture)
-    drawing.rectangle(
-        (left - 1, top - 1, max(right, left) + 1, max(bottom, top) + 1), outline=(0, 0, 0), width=thick + 2
-    )
-    drawing.rectangle((left, top, max(right, left), max(bottom, top)), outline=_BOX_COLOUR, width=thick)

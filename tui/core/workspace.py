@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tui.core.errors import EngineUnreachable, ReadOnly
+from tui.core.errors import EngineUnreachable, Protected, ReadOnly
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
     from tui.core.settings import Settings
+
+_typed: ContextVar[str] = ContextVar("typed", default="")
+
+
+@contextmanager
+def confirming(name: str) -> Iterator[None]:
+    """Allow what destroys, in this thread until the end of the block, if ``name`` is the word."""
+    token = _typed.set(name)
+    try:
+        yield
+    finally:
+        _typed.reset(token)
 
 
 class Workspace:
@@ -36,15 +52,13 @@ class Workspace:
             AuthenticationFailed: it refuses the credentials.
             InvalidInput: the settings cannot mean a server.
         """
+        from tui.core.embedded import milvus_kwargs
         from tui.core.milvus import Milvus
 
         with self._lock:
             self._require_open()
-            kwargs = self.settings.milvus_kwargs()
-            if self.settings.embedded_milvus:
-                from tui.core.embedded import ensure_milvus
-
-                kwargs = {"uri": ensure_milvus(self.settings.timeout)}
+            self.settings.require_secret()
+            kwargs = milvus_kwargs(self.settings)
             uri = str(kwargs["uri"])
             if self._milvus is not None and uri != self._milvus_uri:
                 self._milvus.close()
@@ -96,6 +110,25 @@ class Workspace:
             profile = f"profile {self.settings.profile}" if self.settings.profile else "--readonly"
             raise ReadOnly(
                 f"Cannot {what}: {profile} allows no changes", "Use another profile or leave out --readonly"
+            )
+
+    def require_destroyable(self, what: str) -> None:
+        """Refuse what cannot be undone: drop, delete, clean up, overwrite.
+
+        A protected profile allows it with ``settings.confirmed`` or inside ``confirming``.
+
+        Args:
+            what: as for ``require_writable``, whose refusals this has as well.
+
+        Raises:
+            ReadOnly, Protected: it is not allowed.
+        """
+        self.require_writable(what)
+        word = self.settings.confirm_word
+        if self.settings.protected and word not in (self.settings.confirmed, _typed.get()):
+            raise Protected(
+                f"Cannot {what}: profile {word} is protected",
+                f"If it is meant, repeat it with --confirm-protected {shlex.quote(word)} before the command",
             )
 
     def close(self) -> None:

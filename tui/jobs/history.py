@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from tui.jobs import supervisor
 
 
-def history(dataset: str, brain_key: str) -> list[dict[str, Any]]:
+def history(dataset: str, brain_key: str, former: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
     """The jobs on a run that are still known, newest first, ready for JSON; times are UTC, ISO 8601.
 
-    A run is found by its present key: what was done before it was renamed is listed under its old one.
+    Args:
+        former: keys that the run had before, each with until when, as ``RunInfo.former`` has them: what was
+            done under them before then was done to this run, and what came later to another.
     """
+    until = {key: when for key, when in former if key != brain_key}
     return [
         {
             "id": job.id,
             "kind": job.kind,
+            "brain_key": job.brain_key,
             "state": job.state,
             "started": _time(job.started),
             "finished": _time(job.finished),
@@ -25,7 +30,11 @@ def history(dataset: str, brain_key: str) -> list[dict[str, Any]]:
             "error": job.error,
         }
         for job in supervisor.list_jobs()
-        if (job.dataset, job.brain_key) == (dataset, brain_key)
+        if job.dataset == dataset
+        and (
+            job.brain_key == brain_key
+            or (job.brain_key in until and (_time(job.created) or "") <= until[job.brain_key])
+        )
     ]
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,13 +20,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui import paths
-from tui.core.embedded import child_environment
 from tui.core.errors import InvalidInput, KitescopeError, ReadOnly
 from tui.core.files import private_dir
+from tui.core.services.processes import child_environment
 from tui.core.settings import Settings
 
 if TYPE_CHECKING:
     from types import FrameType
+
+
+_asked_to_stop = threading.Event()
 
 
 class _Task(msgspec.Struct):
@@ -130,14 +134,20 @@ def main() -> int:
 
 
 def _import(task: _Task) -> int:
-    from tui.core.datasets import import_dataset
+    from tui.core.datasets import delete_dataset, import_dataset
     from tui.core.workspace import Workspace
 
     with Workspace(Settings.from_json(task.settings)) as workspace:
-        return import_dataset(workspace, task.directory, task.name, task.type).samples
+        samples = import_dataset(workspace, task.directory, task.name, task.type).samples
+        if _asked_to_stop.is_set():
+            # Python drops an exception that is raised inside a destructor or a callback of C code.
+            delete_dataset(workspace, task.name)
+            raise SystemExit(128 + signal.SIGTERM)
+        return samples
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
+    _asked_to_stop.set()
     # An exception, so that the half-made dataset is deleted on the way out.
     raise SystemExit(128 + signal.SIGTERM)
 

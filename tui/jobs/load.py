@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import subprocess
 from dataclasses import dataclass
-from functools import cache
 
 import psutil
+
+from tui.core.vision import devices
 
 
 @dataclass(frozen=True, slots=True)
 class GpuLoad:
-    """One GPU: percent busy, MiB used by everyone, by this job, and in all."""
+    """One GPU: its name, percent busy, MiB used by everyone, by this job, and in all."""
 
     index: int
+    name: str
     percent: int | None
     used_mb: int
     job_mb: int
@@ -60,40 +60,13 @@ class LoadMeter:
 
 
 def _gpus(pids: frozenset[int]) -> tuple[GpuLoad, ...]:
-    cards = _smi("--query-gpu=index,uuid,utilization.gpu,memory.used,memory.total")
-    apps = _smi("--query-compute-apps=pid,gpu_uuid,used_memory") if cards else []
+    cards = devices.gpus()
+    apps = devices.smi("--query-compute-apps=pid,gpu_uuid,used_memory") if cards else []
     mine: dict[str, int] = {}
     for app in apps:
-        if len(app) == 3 and _int(app[0]) in pids:
-            mine[app[1]] = mine.get(app[1], 0) + (_int(app[2]) or 0)
+        if len(app) == 3 and devices.number(app[0]) in pids:
+            mine[app[1]] = mine.get(app[1], 0) + (devices.number(app[2]) or 0)
     return tuple(
-        GpuLoad(_int(index) or 0, _int(percent), _int(used) or 0, mine.get(uuid, 0), _int(total) or 0)
-        for index, uuid, percent, used, total in (card for card in cards if len(card) == 5)
+        GpuLoad(card.index, card.name, card.percent, card.used_mb, mine.get(card.uuid, 0), card.total_mb)
+        for card in cards
     )
-
-
-def _smi(query: str) -> list[list[str]]:
-    program = _nvidia_smi()
-    if program is None:
-        return []
-    try:
-        answer = subprocess.run(
-            [program, query, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=3,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
-
-
-@cache
-def _nvidia_smi() -> str | None:
-    return shutil.which("nvidia-smi")
-
-
-def _int(text: str) -> int | None:
-    # A card may answer "[N/A]" to any single question.
-    return int(text) if text.isdigit() else None

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui.core.embedded import child_environment
 from tui.core.errors import InvalidInput, KitescopeError, ReadOnly
+from tui.core.services.processes import child_environment
 from tui.jobs.process import send
 from tui.jobs.store import JobStore
 
@@ -52,6 +53,9 @@ def resume(job_id: str, settings: Settings, *, store: JobStore | None = None) ->
         where = spec.milvus_uri or "the embedded Milvus"
         profile = f"--profile {spec.profile}" if spec.profile else "the settings it was started with"
         raise InvalidInput(f"job {job.id} belongs to other engines ({where})", f"Resume it with {profile}")
+    if spec.build is not None and spec.build.overwrite:
+        # That it replaces a run was confirmed when it was started.
+        settings = replace(settings, confirmed=settings.confirm_word)
     return _launch(store, store.claim(job.id), settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 from tui.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from tui.core.documents.scopes import Box
     from tui.core.querying.query import Query
     from tui.core.search import Hit
 
+Box = tuple[float, float, float, float]
 PAGE = 100
 _REMEMBERED = 50
 
@@ -55,6 +56,10 @@ class Ask:
     def browses(self) -> bool:
         """Whether this shows the dataset as it is."""
         return not (self.ids or self.not_ids or self.text or self.image or self.vector)
+
+    def same_as(self, other: Ask) -> bool:
+        """Whether it asks the same; the picture that stands for it asks nothing."""
+        return replace(self, shown=None) == replace(other, shown=None)
 
     def line(self) -> str:
         """The question as one would type it."""
@@ -141,7 +146,10 @@ def _ids(text: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Step:
-    """A question with what it found so far, and where the cursor was. ``total`` is of browsing alone."""
+    """A question with what it found so far, and where the cursor was. ``total`` is of browsing alone.
+
+    One of an earlier session is not ``answered``: going there asks again.
+    """
 
     ask: Ask
     hits: tuple[Hit, ...] = ()
@@ -151,6 +159,7 @@ class Step:
     higher_is_closer: bool = True
     ended: bool = False
     elapsed_ms: float = 0.0
+    answered: bool = True
 
 
 class History:
@@ -159,6 +168,12 @@ class History:
     def __init__(self) -> None:
         self._steps: list[Step] = []
         self._at = -1
+        self._earlier: tuple[Ask, ...] = ()
+
+    def begin(self, earlier: Sequence[Ask]) -> None:
+        """What was asked in earlier sessions lies before the first step."""
+        self.clear()
+        self._earlier = tuple(earlier)
 
     @property
     def current(self) -> Step | None:
@@ -172,21 +187,26 @@ class History:
 
     def add(self, step: Step) -> None:
         """Go on from here; what lay ahead is forgotten. The same question again replaces the last."""
-        if self.current is not None and replace(self.current.ask, shown=None) == replace(
-            step.ask, shown=None
-        ):
+        if not self._steps:
+            self._steps = [Step(ask, answered=False) for ask in self._earlier]
+            self._at = len(self._steps) - 1
+        if self.current is not None and self.current.ask.same_as(step.ask):
             self._steps[self._at] = step
             return
         self._steps = [*self._steps[: self._at + 1], step][-_REMEMBERED:]
         self._at = len(self._steps) - 1
 
-    def go(self, by: int) -> Step | None:
+    def near(self, by: int) -> Step | None:
         """The step before or after; None at the ends."""
-        if not 0 <= self._at + by < len(self._steps):
+        return self._steps[self._at + by] if 0 <= self._at + by < len(self._steps) else None
+
+    def go(self, by: int) -> Step | None:
+        """Go there; None at the ends."""
+        if self.near(by) is None:
             return None
         self._at += by
         return self.current
 
     def clear(self) -> None:
         """Forget all."""
-        self._steps, self._at = [], -1
+        self._steps, self._at, self._earlier = [], -1, ()

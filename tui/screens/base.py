@@ -22,6 +22,7 @@ from tui import keys
 from tui.core.errors import KitescopeError
 from tui.messages import Failed, RefreshRequested
 from tui.state import AppState
+from tui.widgets.dialogs import Confirm
 from tui.widgets.filter import FilterBar
 from tui.widgets.status import StatusLine
 from tui.widgets.table import RowTable
@@ -197,3 +198,21 @@ class BaseScreen(Screen[None]):
     async def ask(self, screen: Screen[Any]) -> Any:
         """Show a dialog and wait for its answer; call from an async worker."""
         return await self.app.push_screen_wait(screen)
+
+    async def confirm_protected(self, what: str) -> str | None:
+        """Have a protected profile's name typed before something is destroyed; call from an async worker.
+
+        Args:
+            what: the destruction, as in "delete the run digits".
+
+        Returns:
+            the word that ``core.workspace.confirming`` wants, empty where nothing is protected; None: no.
+        """
+        settings = self.kitescope.settings
+        if not settings.protected:
+            return ""
+        where = settings.milvus["uri"].shown("uri") or "the embedded Milvus"
+        body = f"This connection is protected, and you are about to {what}.\nMilvus: {where}"
+        word = settings.confirm_word
+        dialog = Confirm(f"{word} is protected", body, yes="Go on", typed=word)
+        return word if await self.ask(dialog) else None

@@ -317,10 +317,7 @@ class BuildScreen(BaseScreen):
         """Choose a model from everything that is known."""
         name = await self.ask(ModelPicker(self._form["model"].value))
         if name is not None:
-            self._form["source"].put("model")
-            self._form["model"].put(name)
-            self._form.changed("source")
-            self._form.go_to("model")
+            self._form.take_model(name)
             self._replan()
 
     @on(Form.Finished)
@@ -361,6 +358,10 @@ class BuildScreen(BaseScreen):
             title = f"Replace {run.dataset} / {run.brain_key}?"
             if not await self.ask(Confirm(title, body, yes="Replace", typed=run.brain_key)):
                 return
+        what = f"replace the run {spec.brain_key}"
+        confirmed = await self.confirm_protected(what) if spec.overwrite else ""
+        if confirmed is None:
+            return
         self._planned = None
         self._form["overwrite"].put("no")
-        self.post_message(BuildRequested(spec))
+        self.post_message(BuildRequested(spec, confirmed))

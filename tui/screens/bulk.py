@@ -77,18 +77,25 @@ class BulkScreen(BaseScreen):
         self._stop = threading.Event()
         self._changes = False
 
-    def each(self, doing: str, work: Sequence[Work], *, changes: bool = True) -> None:
-        """Begin, unless something is under way already; ``changes``: the things are different afterwards."""
+    def each(self, doing: str, work: Sequence[Work], *, changes: bool = True, confirmed: str = "") -> None:
+        """Begin, unless something is under way already.
+
+        Args:
+            changes: the things are different afterwards.
+            confirmed: what ``confirm_protected`` answered.
+        """
         if self.busy:
             self.tell(f"Still busy: {self.busy}. esc stops it after the present one.")
             return
         self._stop = threading.Event()
         self.busy = doing if len(work) > 1 else f"{doing} {work[0].name}"
         self._changes = changes
-        self._load_each(doing, tuple(work))
+        self._load_each(doing, tuple(work), confirmed)
 
     @core_call("working", exclusive=False)
-    def _load_each(self, doing: str, work: tuple[Work, ...]) -> Message | None:
+    def _load_each(self, doing: str, work: tuple[Work, ...], confirmed: str) -> Message | None:
+        from tui.core.workspace import confirming
+
         workspace, stop = self.kitescope.workspace, self._stop
         outcomes: list[Outcome] = []
         for place, one in enumerate(work, 1):
@@ -97,7 +104,8 @@ class BulkScreen(BaseScreen):
                 continue
             if len(work) > 1:
                 self.post_message(Working(f"{doing} {place} of {len(work)}: {one.name}"))
-            outcomes.append(_done(workspace, doing, one))
+            with confirming(confirmed):
+                outcomes.append(_done(workspace, doing, one))
         return EachDone(doing, outcomes)
 
     @on(Working)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -101,10 +100,13 @@ class CollectionActions(RunActions):
             "database, or another application, may need them."
         )
         single = len(rows) == 1
-        title = f"Drop {rows[0].name}?" if single else f"Drop {len(rows)} collections?"
+        what = rows[0].name if single else f"{len(rows)} collections"
         word = rows[0].name if single else f"drop {len(rows)}"
-        if await self.ask(Confirm(title, body, yes="Drop", typed=word)):
-            self.each("dropping", [Work(row.name, partial(_drop, row.name)) for row in rows])
+        dialog = Confirm(f"Drop {what}?", body, yes="Drop", typed=word)
+        if not await self.ask(dialog) or (confirmed := await self.confirm_protected(f"drop {what}")) is None:
+            return
+        work = [Work(row.name, partial(_drop, row.name)) for row in rows]
+        self.each("dropping", work, confirmed=confirmed)
 
 
 def _what_goes(row: CollectionRow) -> str:
@@ -113,17 +115,9 @@ def _what_goes(row: CollectionRow) -> str:
 
 
 def _describe(name: str, ws: Workspace) -> str:
-    from tui.core.collections import collection_row
+    from tui.core.collections import collection_facts
 
-    row = collection_row(ws, name)
-    described = ws.milvus().describe(name)
-    known = asdict(row) | {
-        "index_params": dict(described.index_params),
-        "consistency_level": described.consistency_level,
-        "schema": "pk, vector, sample_id (a similarity index)" if described.compatible else "another",
-        "properties": dict(described.properties),
-    }
-    return readable(known)
+    return readable(collection_facts(ws, name))
 
 
 def _old_key(row: CollectionRow) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
 from textual import on, work
@@ -14,23 +15,24 @@ from textual.message import Message
 from textual.widgets import DataTable
 
 from tui import keys
+from tui.core.connecting.masking import SECRETS
 from tui.core.connections import Connection, list_connections
 from tui.core.errors import KitescopeError
 from tui.messages import ConnectRequested, Failed
 from tui.screens.base import BaseScreen, core_call
 from tui.state import AppState
 from tui.widgets.connection_form import ConnectionForm, still_masked
-from tui.widgets.dialogs import Ask, Confirm
+from tui.widgets.dialogs import Confirm
 from tui.widgets.fitted import FitColumn, FittedTable
 from tui.widgets.form import Form
 from tui.widgets.form_dialog import FormDialog
-from tui.widgets.save_forms import brain_config_dialog, profile_dialog, profile_of, yes
+from tui.widgets.save_forms import brain_config_dialog, profile_dialog, profile_from, secret_dialog, yes
 from tui.widgets.steps import Steps, Taken
 from tui.widgets.table import TableRow
 from tui.widgets.text import cell, plain
 
 if TYPE_CHECKING:
-    from tui.core.profiles import Profile
+    from tui.core.profiles import Keep, Profile
     from tui.core.settings import Settings
 
 _COLUMNS = (FitColumn("name", "Connection", least=12), FitColumn("where", "Milvus", drop=1))
@@ -214,21 +216,19 @@ class ConnectionScreen(BaseScreen):
 
     @work(exclusive=True, group="use")
     async def _use(self, settings: Settings) -> None:
-        one, values = self._one, settings.milvus
+        one = self._one
         assert one is not None
-        if values["user"].value and not values["password"].value and not values["token"].value:
-            password = await self.ask(
-                Ask(f"Password of {values['user'].value} for {one.where}", password=True)
-            )
-            if password is None:
+        if (missing := settings.missing_secret) is not None:
+            secret = await self.ask(secret_dialog(settings, missing))
+            if secret is None:
                 return
             form = self.query_one(ConnectionForm)
-            form.edits["password"] = password
+            form.edits[missing] = secret
             settings = replace(form.settings(), profile=one.settings.profile if one.settings else None)
         self._connecting = True
         self.notify(f"Connecting to {plain(one.name)} …", markup=False, timeout=2)
         self.post_message(ConnectRequested(settings))
-        if one.kind in ("profile", "embedded") and set(self._edits.get(one.key, ())) <= {"password"}:
+        if one.kind in ("profile", "embedded") and set(self._edits.get(one.key, ())) <= SECRETS:
             self._remember(one.name if one.kind == "profile" else None)
 
     @core_call("remembering the profile")
@@ -303,19 +303,25 @@ class ConnectionScreen(BaseScreen):
         """Save as a profile."""
         if (settings := self._settings()) is None or self._one is None:
             return
-        name = self._one.name if self._one.kind == "profile" else ""
-        answers = await self.ask(profile_dialog(settings, name))
+        from tui.core.connecting import vault
+
+        name, shown = self._one.name if self._one.kind == "profile" else "", self._shown or ""
+        keyring = await asyncio.to_thread(vault.available)
+        answers = await self.ask(profile_dialog(settings, name, keyring))
         if answers is not None:
-            self._save_profile(profile_of(settings, answers), yes(answers, "secrets"), self._shown or "")
+            keep = cast("Keep", answers.get("secrets", "ask"))
+            self._save_profile(profile_from(settings, answers), keep, shown)
 
     @core_call("saving the profile")
-    def _save_profile(self, profile: Profile, with_secrets: bool, edited: str) -> Message | None:
+    def _save_profile(self, profile: Profile, keep: Keep, edited: str) -> Message | None:
         from tui.core import profiles
 
-        profiles.save(profile, with_secrets=with_secrets)
+        left = profiles.save(profile, keep)
         self._edits.pop(edited, None)
-        kept = " without its password" if profile.has_secrets() and not with_secrets else ""
-        return Told(f"Saved {profile.name}{kept} in {profiles.path()}", go_to=f"profile {profile.name}")
+        where = {"keyring": ", its password in the keyring", "ask": " without its password", "file": ""}
+        kept = where[keep] if profile.has_secrets() else ""
+        said = f"Saved {profile.name}{kept} in {profiles.path()}"
+        return Told(f"{said}. {left}" if left else said, go_to=f"profile {profile.name}")
 
     @work(exclusive=True, group="save")
     async def action_save_brain_config(self) -> None:
@@ -359,7 +365,7 @@ class ConnectionScreen(BaseScreen):
         if one is None or one.kind != "profile" or one.settings is None:
             self.tell("Only a saved profile can be removed.")
             return
-        body = f"What the file says about it goes, also a saved password.\n{one.where} is not touched."
+        body = f"What is known about it goes, also a saved password.\n{one.where} is not touched."
         if await self.ask(Confirm(f"Remove the profile {one.name}?", body, yes="Remove")):
             self._remove_profile(one.name)
 
@@ -367,8 +373,8 @@ class ConnectionScreen(BaseScreen):
     def _remove_profile(self, name: str) -> Message | None:
         from tui.core import profiles
 
-        profiles.remove(name)
-        return Told(f"Removed {name}", go_to="embedded")
+        left = profiles.remove(name)
+        return Told(f"Removed {name}. {left}" if left else f"Removed {name}", go_to="embedded")
 
     @on(Told)
     def _tell_done(self, message: Told) -> None:

@@ -341,14 +341,18 @@ class DatasetsScreen(BaseScreen):
         }
         busy = [job for job in self.state.jobs or () if job.dataset == info.name and not job.ended]
         answers = await self.ask(delete_dialog(info, sorted(mine), len(busy)))
-        if answers is not None:
-            self._delete(info.name, answers.get("collections") == "drop")
+        what = f"delete the dataset {info.name}"
+        if answers is None or (word := await self.confirm_protected(what)) is None:
+            return
+        self._delete(info.name, answers.get("collections") == "drop", word)
 
     @core_call("deleting the dataset", exclusive=False)
-    def _delete(self, name: str, with_collections: bool) -> Message | None:
+    def _delete(self, name: str, with_collections: bool, confirmed: str) -> Message | None:
         from tui.core.datasets import delete_dataset
+        from tui.core.workspace import confirming
 
-        return Deleted(delete_dataset(self.kitescope.workspace, name, with_collections))
+        with confirming(confirmed):
+            return Deleted(delete_dataset(self.kitescope.workspace, name, with_collections))
 
     @on(Deleted)
     def _deleted(self, message: Deleted) -> None:

@@ -20,10 +20,11 @@ from tui.jobs.load import JobLoad, LoadMeter
 from tui.jobs.store import JobStore
 from tui.messages import JobCancelRequested, JobResumeRequested, SearchRequested
 from tui.screens.base import BaseScreen, core_call
+from tui.screens.left_out import LeftOutPage
 from tui.state import AppState
 from tui.widgets.dialogs import Page
 from tui.widgets.fitted import FittedTable
-from tui.widgets.job_view import COLUMNS, job_notes, job_row, job_title, job_work, skipped_text
+from tui.widgets.job_view import COLUMNS, job_notes, job_row, job_title, job_work
 from tui.widgets.phases import PhaseBars
 from tui.widgets.table import RowTable
 
@@ -226,8 +227,7 @@ class JobsScreen(BaseScreen):
 
     @on(SkippedRead)
     def _show_skipped(self, message: SkippedRead) -> None:
-        title = f"Left out by job {message.job.id}: {message.job.skipped_count:,}"
-        self.app.push_screen(Page(title, skipped_text(message.job, message.skipped)))
+        self.app.push_screen(LeftOutPage(message.job, message.skipped))
 
     # Wishes
 

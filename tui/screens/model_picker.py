@@ -27,6 +27,8 @@ _COLUMNS = (
     FitColumn("source", "From", drop=2),
 )
 
+_OWN = "module:callable, torchvision:NAME@FILE, huggingface:FOLDER, openclip:FOLDER"
+
 
 class ModelsListed(Message):
     """Every model that is known by name."""
@@ -124,9 +126,9 @@ class ModelPicker(ModalScreen[str | None]):
         table = self.query_one("#models", FittedTable)
         typed = self.query_one(Input).value.strip()
         if not table.shown and ":" in typed:
-            said = f"enter takes {typed} as it is: module:callable, or torchvision:NAME@FILE"
+            said = f"enter takes {typed} as it is: {_OWN}"
         elif not table.shown and self._models:
-            said = "No model has that in its name. Your own: module:callable or /path/file.py:callable"
+            said = f"No model has that in its name. Your own: {_OWN}"
         else:
             on_disk = sum(model.downloaded for model in self._models.values())
             counts = f"{len(table.shown)} of {table.total} models, {on_disk} on disk"

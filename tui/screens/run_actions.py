@@ -11,11 +11,11 @@ from textual import work
 
 from tui.messages import Happened, SearchRequested, SyncRequested
 from tui.screens.bulk import BulkScreen, Work
-from tui.screens.run_dialogs import DeleteRuns, vectors_of, word_for
+from tui.screens.run_dialogs import STILL_RUNNING, DeleteRuns, vectors_of, word_for
 from tui.state import RunChecked
 from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
-from tui.widgets.run_view import named, readable
+from tui.widgets.run_view import named, readable, source
 
 if TYPE_CHECKING:
     from tui.core.runs import Removed, RunInfo
@@ -70,7 +70,7 @@ class RunActions(BulkScreen):
             kind = " by ".join(filter(None, (run.type, run.method)))
             self.tell(f"{named(run)} is a {kind} run: only indexes in Milvus can be searched here.")
         elif not run.finished:
-            self.tell(f"{named(run)} was never finished: build it again (3), or delete it (d).")
+            self.tell(f"{named(run)} was never finished: resume it (u), or discard it (d).")
         elif run.health == "no-collection":
             self.tell(f"The collection of {named(run)} is gone: sync (u) fills it again.")
         else:
@@ -126,9 +126,12 @@ class RunActions(BulkScreen):
         if not runs or not self._writable("synced"):
             return
         lines = "\n".join(f"{named(run)}: {_sync_counts(run)}" for run in runs)
-        title = f"Sync {named(runs[0])}?" if len(runs) == 1 else f"Sync {len(runs)} runs?"
+        verb = "Sync" if any(run.finished for run in runs) else "Resume"
+        title = f"{verb} {named(runs[0])}?" if len(runs) == 1 else f"{verb} {len(runs)} runs?"
         body = f"{lines}\n\nAdds vectors of new images and removes those of images that are gone."
-        if await self.ask(Confirm(title, body, yes="Sync")):
+        if not all(run.finished for run in runs):
+            body += f"\n{STILL_RUNNING}"
+        if await self.ask(Confirm(title, body, yes=verb)):
             self.forget_health([(run.dataset, run.brain_key) for run in runs])
             for run in runs:
                 self.post_message(SyncRequested(run.dataset, run.brain_key))
@@ -157,9 +160,10 @@ class RunActions(BulkScreen):
         if not runs or not self._writable("deleted"):
             return
         answer = await self.ask(DeleteRuns(runs, self.state.runs or ()))
-        if answer is not None:
-            keep = answer == "keep"
-            self.each("deleting", [Work(named(run), partial(_delete, run, keep)) for run in runs])
+        if answer is None or (word := await self.confirm_protected(f"delete {_many(runs)}")) is None:
+            return
+        work = [Work(named(run), partial(_delete, run, answer == "keep")) for run in runs]
+        self.each("deleting", work, confirmed=word)
 
     @work
     async def cleanup_runs(self) -> None:
@@ -175,9 +179,11 @@ class RunActions(BulkScreen):
             "\n".join(lines)
             + "\n\nThe vectors go for good; the runs stay, and cannot be searched until they are built again."
         )
-        word = word_for(runs, "drop")
-        if await self.ask(Confirm(f"Drop {many}?", body, yes="Drop", typed=word)):
-            self.each("cleaning up", [Work(named(run), partial(_cleanup, run)) for run in runs])
+        dialog = Confirm(f"Drop {many}?", body, yes="Drop", typed=word_for(runs, "drop"))
+        if not await self.ask(dialog) or (word := await self.confirm_protected(f"drop {many}")) is None:
+            return
+        work = [Work(named(run), partial(_cleanup, run)) for run in runs]
+        self.each("cleaning up", work, confirmed=word)
 
     @work
     async def load_runs(self) -> None:
@@ -213,12 +219,16 @@ class RunActions(BulkScreen):
         return True
 
 
+def _many(runs: Sequence[RunInfo]) -> str:
+    return f"the run {named(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
+
+
 def _describe(run: RunInfo, ws: Workspace) -> str:
     from tui.core.runs import run_info
     from tui.jobs.history import history
 
-    jobs = {"jobs": history(run.dataset, run.brain_key)}
-    return readable(run_info(ws, run.dataset, run.brain_key) | jobs)
+    facts = run_info(ws, run.dataset, run.brain_key)
+    return readable(facts | {"jobs": history(run.dataset, run.brain_key, facts["former"])})
 
 
 def _snippet(run: RunInfo, ws: Workspace) -> str:
@@ -268,6 +278,8 @@ def _load(collection: str, wish: bool | None, ws: Workspace) -> str:
 
 
 def _sync_counts(run: RunInfo) -> str:
+    if not run.finished:
+        return f"never finished; its vectors come from {source(run)}"
     parts = [f"{count:,} {what}" for count, what in ((run.missing, "missing"), (run.stale, "stale")) if count]
     return ", ".join(parts) or "nothing known to be wrong"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Answer = Literal["delete", "keep"]
 
+STILL_RUNNING = "A notebook that is building an unfinished one right now would fail: wait for it then."
+
 
 def vectors_of(run: RunInfo) -> str:
     """How many vectors a run has, as far as is known."""
@@ -42,6 +44,8 @@ def what_goes(runs: Sequence[RunInfo], every: Sequence[RunInfo]) -> str:
             what = f"the {run.type or 'unknown'} run, and what it stored on the dataset"
         elif run.collection is None or run.health == "no-collection":
             what = "the record; there is no collection"
+        elif not run.finished and not others:
+            what = f"the record, and {run.collection} if it holds vectors of {run.dataset}"
         elif others:
             what = f"the record; {run.collection} stays, as {', '.join(others)} uses it"
         else:
@@ -64,12 +68,15 @@ class DeleteRuns(ModalScreen[Answer | None]):
         super().__init__()
         self._runs = tuple(runs)
         self._body = what_goes(runs, every)
+        if any(run.is_index and not run.finished for run in runs):
+            self._body += f"\n\n{STILL_RUNNING}"
         self._word = word_for(runs, "delete")
 
     def compose(self) -> ComposeResult:
         """What goes, the choice to keep the vectors, the word to type, two buttons."""
         many = len(self._runs)
-        title = f"Delete {many} runs?" if many > 1 else f"Delete {named(self._runs[0])}?"
+        verb = "Delete" if any(run.finished or not run.is_index for run in self._runs) else "Discard"
+        title = f"{verb} {many} runs?" if many > 1 else f"{verb} {named(self._runs[0])}?"
         with Vertical(classes="dialog"):
             yield Static(plain(title), classes="dialog-title", markup=False)
             with VerticalScroll(classes="dialog-body"):
@@ -79,7 +86,7 @@ class DeleteRuns(ModalScreen[Answer | None]):
             yield Static(f"Type {plain(self._word)} to go on:", markup=False)
             yield Input(id="typed", compact=True)
             with Horizontal(classes="dialog-buttons"):
-                yield Button("Delete", variant="error", id="yes", disabled=True, compact=True)
+                yield Button(verb, variant="error", id="yes", disabled=True, compact=True)
                 yield Button("No", id="no", compact=True)
 
     def _kept_label(self) -> str:

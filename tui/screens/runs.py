@@ -73,8 +73,14 @@ class RunsScreen(RunHealth):
         with Horizontal():
             with Vertical(id="runs-lists"):
                 yield Static(classes="empty", id="runs-empty", markup=False)
-                yield FittedTable(RUN_COLUMNS, id="runs", sort="dataset")
-                yield FittedTable(COLLECTION_COLUMNS, id="collections", sort="name")
+                for columns, name, first in (
+                    (RUN_COLUMNS, "runs", "dataset"),
+                    (COLLECTION_COLUMNS, "collections", "name"),
+                ):
+                    order = self.kitescope.last.sort.get(name, first)
+                    yield FittedTable(
+                        columns, id=name, sort=order.removeprefix("-"), reverse=order.startswith("-")
+                    )
             with VerticalScroll(classes="pane side", id="run-facts", can_focus=False):
                 yield Static(id="run-facts-text", markup=False)
 

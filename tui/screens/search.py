@@ -15,9 +15,10 @@ from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
 from tui.screens.narrowing import EVERYTHING, OTHER, narrowed, options
+from tui.screens.opening import Opening
+from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
 from tui.screens.search_view import index_line
-from tui.screens.using import Using
 from tui.state import IndexChosen
 from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.grid import PictureGrid
@@ -26,7 +27,7 @@ from tui.widgets.pictures import Picture
 from tui.widgets.search_head import QueryLine, SearchHead
 
 
-class SearchScreen(Using):
+class SearchScreen(Remembering, Opening):
     """The Search screen: what its keys do."""
 
     MODE: ClassVar[str] = "search"
@@ -108,11 +109,16 @@ class SearchScreen(Using):
     def _walk(self, by: int, otherwise: str) -> None:
         self._cancel()
         self._remember_cursor()
-        step = self._history.go(by)
+        step = self._history.near(by)
         if step is None:
             self.tell(otherwise)
-        else:
+        elif step.answered:
+            self._history.go(by)
             self._show_step(step)
+        else:
+            self._narrowing = step.ask.narrowing
+            self._ask(step.ask)
+            self._returning = by
 
     def action_more(self) -> None:
         """Load more results."""
@@ -180,7 +186,7 @@ class SearchScreen(Using):
 
     def action_move(self, columns: int, rows: int) -> None:
         """Move the cursor."""
-        if self.has_class("-large") and self.has_class("-narrow"):
+        if self.has_class("-large"):
             columns, rows = columns or rows, 0
         self.grid.move(columns, rows)
 
@@ -214,6 +220,7 @@ class SearchScreen(Using):
         """Read pictures and results again."""
         super().action_refresh_data()
         self.grid.forget()
+        self.forget_details()
         for picture in self.query(Picture):
             picture.forget()
         self._wrong = None

@@ -9,6 +9,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetDetail
+    from tui.core.documents.labels import SampleDetail
     from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
     from tui.core.search import SearchResult
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class Opened(Message):
-    """The index that was chosen is known."""
+    """The index that was chosen is known, and what was asked of it before."""
 
-    def __init__(self, run: RunInfo) -> None:
+    def __init__(self, run: RunInfo, earlier: Sequence[Ask] = ()) -> None:
         self.run = run
+        self.earlier = tuple(earlier)
         super().__init__()
 
 
@@ -57,5 +59,14 @@ class Looked(Message):
     """What the dataset offers to narrow by."""
 
     def __init__(self, detail: DatasetDetail) -> None:
+        self.detail = detail
+        super().__init__()
+
+
+class DetailRead(Message):
+    """What one sample says about itself."""
+
+    def __init__(self, dataset: str, detail: SampleDetail) -> None:
+        self.dataset = dataset
         self.detail = detail
         super().__init__()

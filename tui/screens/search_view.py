@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tui.widgets.grid import Tile
 from tui.widgets.search_head import HeadFacts
 
 if TYPE_CHECKING:
+    from tui.core.documents.labels import SampleDetail
     from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
     from tui.core.errors import KitescopeError
@@ -64,8 +66,20 @@ def facts(
     )
 
 
-def details(item: Hit | SampleInfo, step: Step | None, run: RunInfo | None) -> Details:
-    """Everything about one picture; a patch is shown on its whole picture."""
+def details(
+    item: Hit | SampleInfo,
+    step: Step | None,
+    run: RunInfo | None,
+    more: SampleDetail | None = None,
+    *,
+    labels: bool = True,
+) -> Details:
+    """Everything about one picture; a patch is shown on its whole picture.
+
+    Args:
+        more: the sample's fields and labels, as soon as they are read.
+        labels: whether they are drawn on the picture.
+    """
     rank, score = getattr(item, "rank", None), getattr(item, "score", None)
     patch = run is not None and run.patches_field is not None
     title = item.label or Path(item.filepath).name
@@ -79,7 +93,23 @@ def details(item: Hit | SampleInfo, step: Step | None, run: RunInfo | None) -> D
         ("sample", item.sample_id if patch else ""),
         ("box", " ".join(f"{value:.3f}" for value in item.box) if item.box else ""),
     )
-    return Details(Subject(item.filepath, item.box, title, whole=patch), title, told)
+    drawn = more.labels if more is not None and labels else ()
+    subject = Subject(item.filepath, item.box, title, whole=patch or bool(drawn), labels=drawn)
+    return Details(subject, title, (*told, *_told_of(more)))
+
+
+def _told_of(more: SampleDetail | None) -> Iterator[tuple[str, str]]:
+    """A sample's labels, field by field, and its other fields."""
+    if more is None:
+        return
+    by_field: dict[str, list[str]] = {}
+    for label in more.labels:
+        by_field.setdefault(label.field, []).append(label.text or "(mask)")
+    for field, texts in by_field.items():
+        yield field, ", ".join(texts)
+    if more.left_out:
+        yield "labels", f"{more.left_out:,} more are not shown"
+    yield from more.fields
 
 
 def nothing_here(

@@ -17,8 +17,10 @@ from textual.worker import Worker
 from tui.core.errors import KitescopeError
 from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
+from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
-from tui.screens.base import BaseScreen, core_call
+from tui.screens.base import core_call
+from tui.screens.looking import Looking
 from tui.screens.search_messages import Counted, Found, Opened, PageRead
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
@@ -44,7 +46,7 @@ class _Waiting:
     words: str
 
 
-class Searching(BaseScreen):
+class Searching(Looking):
     """A screen that asks an index and shows what it answers; nothing here waits for an engine."""
 
     MAIN: ClassVar[str] = "#grid"
@@ -57,6 +59,7 @@ class Searching(BaseScreen):
         self._chosen: tuple[str, str] | None = None
         self._wanted_id: str | None = None
         self._narrowing = Narrowing()
+        self._returning = 0
         self._waiting: _Waiting | None = None
         self._reading = False
         self._wrong: KitescopeError | None = None
@@ -117,11 +120,13 @@ class Searching(BaseScreen):
     def _load_index(self, dataset: str, brain_key: str) -> Message | None:
         from tui.core.documents.run_list import require_run
 
-        return Opened(require_run(self.kitescope.workspace, dataset, brain_key))
+        run = require_run(self.kitescope.workspace, dataset, brain_key)
+        return Opened(run, search_memory.load(dataset, brain_key).asked)
 
     @on(Opened)
     def _opened(self, message: Opened) -> None:
         self._waiting, self._run = None, message.run
+        self._history.begin(message.earlier)
         if self.state.scope is None:
             from tui.core.scope import Scope
 
@@ -177,6 +182,7 @@ class Searching(BaseScreen):
             narrowing.tags or made.tags,
             (*made.where, *narrowing.where),
             made.limit,
+            made.slices,
         )
 
     @core_call(_BROWSING)
@@ -263,9 +269,26 @@ class Searching(BaseScreen):
             self._show_step(step)
 
     def _step_for(self, ask: Ask) -> Step:
-        step = Step(ask)
+        """A step of the history for an answer; one that was returned to takes its place again."""
+        step, by = Step(ask), self._returning
+        self._returning = 0
+        if by:
+            self._history.go(by)
         self._history.add(step)
+        if not ask.browses and self.kitescope.look.remember_searches:
+            self._remember(ask)
         return step
+
+    @core_call("remembering the search", exclusive=False)
+    def _remember(self, ask: Ask) -> Message | None:
+        assert self._chosen is not None
+        search_memory.change(*self._chosen, lambda memory: memory.with_asked(ask))
+        return None
+
+    def _settle(self) -> None:
+        """The question that is shown is the one in force again."""
+        if step := self._history.current:
+            self._narrowing = step.ask.narrowing
 
     def _show_step(self, step: Step) -> None:
         """Show what a step found, its question in view."""
@@ -280,8 +303,10 @@ class Searching(BaseScreen):
     def _failed_here(self, message: Failed) -> None:
         """The app tells what went wrong; here the waiting ends, and what was there stays."""
         self._reading = False
-        if message.doing in (_OPENING, _ASKING, _BROWSING):
-            self._waiting = None
+        awaited = self._waiting.words if self._waiting else ""
+        if message.doing in (_OPENING, _ASKING, _BROWSING, awaited):
+            self._waiting, self._returning = None, 0
+            self._settle()
         if message.doing == _OPENING:
             self._wrong = message.error
         self._tell_facts()
@@ -295,6 +320,7 @@ class Searching(BaseScreen):
     def _cancel(self) -> bool:
         """Stop waiting; tells whether anything was awaited."""
         waiting, self._waiting = self._waiting, None
+        self._returning = 0
         if waiting is None:
             return False
         waiting.worker.cancel()
@@ -304,12 +330,14 @@ class Searching(BaseScreen):
     def go_back(self) -> bool:
         """Cancel the query, close the large picture, unmark: one at a time."""
         if self._cancel():
+            self._settle()
             self._tell_facts()
             return True
         if super().go_back():
             return True
-        if self.has_class("-large") and self.has_class("-narrow"):
-            self.action_detail()
+        if self.has_class("-large"):
+            self.remove_class("-large")
+            self.call_after_refresh(self.focus_main)
             return True
         if self.grid.marks:
             self.grid.set_marks(frozenset())
@@ -317,12 +345,19 @@ class Searching(BaseScreen):
         return False
 
     def action_detail(self) -> None:
-        """The picture under the cursor, large; on a wide terminal, the grid alone."""
-        self.toggle_class("-large")
-        if self.has_class("-large") and self.has_class("-narrow"):
+        """Only the picture under the cursor, or only the grid; where there is room, then both again."""
+        if self.has_class("-large"):
+            self.remove_class("-large")
+            self.set_class(not self.has_class("-narrow"), "-alone")
+        elif self.has_class("-alone"):
+            self.remove_class("-alone")
+        else:
+            self.add_class("-large")
+        if self.has_class("-large"):
             self.query_one(DetailPane).focus()
         else:
             self.call_after_refresh(self.focus_main)
+        self.call_after_refresh(self._tell_facts)
 
     # What is told
 
@@ -343,7 +378,16 @@ class Searching(BaseScreen):
             self.query_one("#nothing", Static).update(words)
         current = grid.current
         item = self._items.get(current.id) if current else None
-        self.query_one(DetailPane).show(details(item, step, self._run) if item else None)
+        pane = self.query_one(DetailPane)
+        # A pane that is not seen needs nothing read.
+        more = (
+            self.known_of(self._run.dataset, item.sample_id) if item and self._run and pane.display else None
+        )
+        pane.show(details(item, step, self._run, more, labels=self._with_labels) if item else None)
+
+    def detail_arrived(self) -> None:
+        """Show it."""
+        self._tell_facts()
 
     @on(PictureGrid.EndReached)
     def _end_reached(self) -> None:

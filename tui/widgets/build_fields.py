@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core.client.index_types import CONSISTENCY_LEVELS, HNSW_DEFAULT, LITE_TYPES, METRICS
+from tui.core.vision import devices
 from tui.widgets.form import ChoiceField, Heading, TextField
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ def _wrong_number(text: str) -> str:
     return "" if not text or (text.isdigit() and int(text) > 0) else "A whole number above zero, or nothing"
 
 
+def _wrong_alpha(text: str) -> str:
+    try:
+        return "" if not text or -1 < float(text) < 100 else "A number above -1, such as 0.1"
+    except ValueError:
+        return "A number, such as 0.1"
+
+
 def _wrong_workers(text: str) -> str:
     return "" if not text or text.isdigit() else "A whole number, or nothing"
 
@@ -67,7 +75,7 @@ def _wrong_collection(text: str) -> str:
 
 
 def _wrong_device(text: str) -> str:
-    return "" if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text) else "auto, cpu, cuda or cuda:1"
+    return "" if devices.SYNTAX.fullmatch(text) else devices.WORDS
 
 
 def _wrong_file(text: str) -> str:
@@ -96,6 +104,26 @@ def scope_fields() -> Fields:
             hint="Space lists all; the whole program works with the one chosen here",
         ),
         ChoiceField("patches", "Patches", [("", "whole images")], hint="Index each box of a label field"),
+        TextField(
+            "slices",
+            "Slices",
+            wrong=_wrong_words,
+            hint="The slices of this grouped dataset to index; spaces between",
+        ),
+        TextField(
+            "alpha",
+            "Alpha",
+            placeholder="0",
+            wrong=_wrong_alpha,
+            hint="Widen each box by this share before it is cut out: 0.1 is a tenth",
+        ),
+        ChoiceField(
+            "square",
+            "Square",
+            [("no", "as they are"), ("yes", "squares")],
+            "no",
+            hint="Widen the shorter side of each box first, where there is room",
+        ),
         ChoiceField("view", "Saved view", [("", "every sample")], hint="Only the samples of a saved view"),
         TextField(
             "tags",
@@ -133,7 +161,7 @@ def source_fields() -> Fields:
             "Model",
             placeholder="f4 lists all",
             wrong=lambda value: "" if value.strip() else _needed("A model (f4)"),
-            hint="A zoo name, torchvision:resnet50, or your own as module:callable (f4)",
+            hint="A zoo name, huggingface:FOLDER, module:callable, … (f4 lists them)",
         ),
         ChoiceField(
             "field",
@@ -155,6 +183,12 @@ def source_fields() -> Fields:
             placeholder="rows are in dataset order",
             wrong=_wrong_ids,
             hint="The id of each row, one a line or .npy; nothing: in dataset order",
+        ),
+        TextField(
+            "made_by",
+            "Made by",
+            placeholder="unknown",
+            hint="The model that made these vectors (f4): then words can be searched",
         ),
     )
 
@@ -232,7 +266,9 @@ def work_fields() -> Fields:
         TextField(
             "workers", "Workers", placeholder="chosen for this machine", wrong=_wrong_workers, hint="Decoders"
         ),
-        TextField("device", "Device", "auto", wrong=_wrong_device, hint="auto, cpu, cuda, or cuda:1"),
+        TextField(
+            "device", "Device", "auto", wrong=_wrong_device, hint=f"{devices.WORDS}; auto is every GPU"
+        ),
         ChoiceField(
             "precision",
             "Precision",

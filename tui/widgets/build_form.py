@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
-from tui.core.indexes import BuildSpec, Source
+from tui.core.indexes import BuildSpec, Crop, Source
+from tui.core.models import absolute
 from tui.core.scope import Scope
 from tui.widgets.build_fields import index_fields, pairs, scope_fields, source_fields, words, work_fields
 from tui.widgets.form import Form
@@ -22,9 +23,12 @@ _SERVER_TYPES = ("HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "
 _OF_SOURCE: Mapping[str, tuple[str, ...]] = {
     "built-in": ("workers",),
     "model": ("model", "workers", "device", "precision"),
-    "field": ("field",),
-    "file": ("embeddings", "ids"),
+    "field": ("field", "made_by"),
+    "file": ("embeddings", "ids", "made_by"),
 }
+
+_OF_PATCHES = ("alpha", "square")
+_EMPTY = ("alpha", "model", "made_by", "embeddings", "ids", "nlist", "params", "batch_size", "workers")
 
 
 class BuildForm(Form):
@@ -77,12 +81,14 @@ class BuildForm(Form):
         self["tags"].put(shlex.join(scope.tags) if scope else "")
         self["where"].put(shlex.join(f"{path}={value}" for path, value in scope.where) if scope else "")
         self["limit"].put(str(scope.limit) if scope and scope.limit else "")
+        self["slices"].put(shlex.join(scope.slices) if scope else "")
+        self.show_used()
 
     def put_defaults(self) -> None:
         """Every field as it was at the start, but for the dataset."""
         dataset = self["dataset"].value
         self.put_scope(Scope(dataset) if dataset else None)
-        for name in ("model", "embeddings", "ids", "nlist", "params", "batch_size", "workers"):
+        for name in _EMPTY:
             self[name].put("")
         self["source"].put("built-in")
         self["collection"].put(self._defaults["collection_name"])
@@ -93,7 +99,8 @@ class BuildForm(Form):
         self["efConstruction"].put(str(HNSW_DEFAULT["efConstruction"]))
         for name in ("device", "precision"):
             self[name].put("auto")
-        self["overwrite"].put("no")
+        for name in ("square", "overwrite"):
+            self[name].put("no")
         self._key_is_ours = True
         self.offer_fields()
         self.show_used()
@@ -108,6 +115,11 @@ class BuildForm(Form):
         kind = self["type"].value
         for name in ("M", "efConstruction"):
             self[name].display = kind.startswith("HNSW")
+        slices = self._detail.slices if self._detail else ()
+        self["slices"].display = bool(slices)
+        self.text("slices").placeholder(" ".join(slices))
+        for name in _OF_PATCHES:
+            self[name].display = bool(self["patches"].value) and self["source"].value not in ("field", "file")
         self["nlist"].display = kind.startswith("IVF") or kind == "SCANN"
         self["params"].display = kind not in ("FLAT", "AUTOINDEX")
 
@@ -117,8 +129,18 @@ class BuildForm(Form):
             self._key_is_ours = not self["key"].value
         if key == "patches":
             self.offer_fields()
-        if key in ("source", "type"):
+        if key in ("source", "type", "patches"):
             self.show_used()
+
+    def take_model(self, name: str) -> None:
+        """A model was chosen from the list: what embeds, or what made the vectors that are there."""
+        there = self["source"].value in ("field", "file")
+        if not there:
+            self["source"].put("model")
+            self.changed("source")
+        field = "made_by" if there else "model"
+        self[field].put(name)
+        self.go_to(field)
 
     def suggest_key(self, taken: Collection[str]) -> None:
         """Name the index after its source, as long as the user did not name it."""
@@ -145,19 +167,27 @@ class BuildForm(Form):
             tags=tuple(words(self["tags"].value)),
             where=pairs(self["where"].value),
             limit=_number(self["limit"].value),
+            slices=tuple(words(self["slices"].value)) if self["slices"].display else (),
         )
 
     def source(self) -> Source:
         """Where the vectors come from."""
         kind = self["source"].value
         if kind == "model":
-            return Source(model=self["model"].value.strip())
+            return Source(model=absolute(self["model"].value.strip()))
+        made_by = absolute(self["made_by"].value.strip()) or None
         if kind == "field":
-            return Source(embeddings_field=self["field"].value)
+            return Source(made_by, self["field"].value)
         if kind == "file":
             ids = self["ids"].value
-            return Source(embeddings=_path(self["embeddings"].value), ids=_path(ids) if ids else None)
+            return Source(made_by, None, _path(self["embeddings"].value), _path(ids) if ids else None)
         return Source()
+
+    def crop(self) -> Crop:
+        """How patches are cut out."""
+        alpha = self["alpha"].value if self["alpha"].display else ""
+        square = self["square"].display and self["square"].value == "yes"
+        return Crop(float(alpha) if alpha else None, square)
 
     def index(self) -> IndexSpec:
         """The index and its parameters, those of the fields that are shown."""
@@ -182,6 +212,7 @@ class BuildForm(Form):
             device=self["device"].value if model else "auto",
             precision=self["precision"].value if model else "auto",
             overwrite=self["overwrite"].value == "yes",
+            crop=self.crop(),
         )
 
 

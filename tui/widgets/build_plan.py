@@ -91,6 +91,8 @@ def plan_rows(outlook: Outlook) -> list[tuple[str, str, str]]:
     rows.append(("dimension", dim, ""))
     if plan.memory_bytes is not None:
         rows.append(("in Milvus", f"about {size(plan.memory_bytes)} of memory", ""))
+    if plan.runs_on:
+        rows.append(("runs on", plan.runs_on, ""))
     if outlook.room is not None:
         room = outlook.room
         rows.append(("free here", f"{size(room.memory)} memory, {size(room.disk)} disk", ""))
@@ -136,6 +138,7 @@ def plan_line(outlook: Outlook) -> Text:
     parts += [said["there"]] if "there" in said else []
     parts += [f"dimension {said['dimension']}"] if outlook.plan.dim else []
     parts += [said["in Milvus"]] if "in Milvus" in said else []
+    parts += [f"on {said['runs on']}"] if "runs on" in said else []
     if outlook.rate is not None:
         parts.append(f"about {seconds(outlook.duration) or 'no time'}")
     text = Text(plain(" · ".join(parts)))

@@ -119,13 +119,16 @@ def _text(name: str, value: str | bool | None, *, masked: bool = True) -> str:
 
 def _short(value: Value) -> str:
     """The source in one word."""
+    if value.source.startswith("profile ") and value.source.endswith(")"):
+        return value.source.rpartition("(")[2].split()[0].rstrip(":)")  # keyring, asked
     if value.value is None:
         return "taken away" if value.source == TYPED else ""
     return value.source.split()[0].removesuffix(".json")
 
 
 def _source(value: Value) -> str:
-    return "" if value.value is None or value.source == TYPED else f"From {plain(value.source)}. "
+    known = value.value is not None or value.source.endswith(")")
+    return f"From {plain(value.source)}. " if known and value.source != TYPED else ""
 
 
 def _checks(name: str) -> Wrong:

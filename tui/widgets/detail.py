@@ -14,6 +14,8 @@ from tui.widgets.drawing import Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.text import plain
 
+_NAMES = 10  # cells, so that a long field's name leaves room for its value
+
 
 @dataclass(frozen=True, slots=True)
 class Details:
@@ -43,16 +45,13 @@ class DetailPane(Vertical, can_focus=True):
             title.update("", layout=False)
             facts.update("", layout=False)
             return
-        subject = details.subject
-        picture.show(
-            subject.path, subject.box, label=subject.label, whole=subject.whole and subject.box is not None
-        )
+        picture.show(details.subject)
         title.update(Text(plain(details.title), no_wrap=True, overflow="ellipsis"), layout=False)
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(style="dim", no_wrap=True)
+        table.add_column(style="dim", no_wrap=True, max_width=_NAMES, overflow="ellipsis")
         table.add_column(ratio=1, overflow="fold")
         for name, value in details.facts:
             if value:
-                table.add_row(name, Text(plain(value)))
+                table.add_row(Text(plain(name)), Text(plain(value)))
         # Their heights are fixed, so a held key lays nothing out anew.
         facts.update(table, layout=False)

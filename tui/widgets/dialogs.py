@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -124,6 +125,8 @@ class Page(ModalScreen[None]):
         Binding("ctrl+u,pageup", "scroll(-10)", show=False, id="page-page-up"),
     ]
 
+    HINT: ClassVar[str] = "esc back · y copy"
+
     def __init__(self, title: str, body: str, *, end: bool = False) -> None:
         super().__init__()
         self._title = title
@@ -133,7 +136,7 @@ class Page(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Title and text."""
         with Vertical(classes="dialog page"):
-            yield Static(f"{plain(self._title)}  (esc back · y copy)", classes="dialog-title", markup=False)
+            yield Static(f"{plain(self._title)}  ({self.HINT})", classes="dialog-title", markup=False)
             with VerticalScroll(id="page-body"):
                 yield Static(self._text(), id="page-text", markup=False)
 

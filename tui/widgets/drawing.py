@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui.preferences import ImageProtocol
+from tui.widgets.captions import Caption, written_over
 from tui.widgets.protocols import renderables
 from tui.widgets.text import plain
 
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from PIL import Image
     from rich.console import Console
 
+    from tui.core.documents.labels import Label
+
 Box = tuple[float, float, float, float]
 
 # One size of thumbnail serves every zoom level, so that zooming decodes nothing again.
 _SMALL, _LARGE = (256, 256), (1024, 1024)
+_SHARP = 640  # pixels that lines need
 # Chunks of one kitty picture must not be mixed with those of another.
 _kitty = Lock()
 
@@ -37,13 +41,25 @@ _kitty = Lock()
 class Subject:
     """What to draw: a file, the box of a patch in it, and the words that stand for it without pictures.
 
-    With ``whole`` a patch is drawn as the whole picture with its box on it.
+    With ``whole`` a patch is drawn as the whole picture with its box on it. ``labels`` are drawn on the
+    whole picture.
     """
 
     path: str
     box: Box | None = None
     label: str = ""
     whole: bool = False
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def drawn_box(self) -> Box | None:
+        """The box to draw."""
+        return self.box if self.whole else None
+
+    @property
+    def cut_box(self) -> Box | None:
+        """The box to cut out."""
+        return None if self.whole else self.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +73,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Sixels:
-    """Sixel data and where it goes inside a drawing, in cells."""
+    """Sixel data and where it goes inside a drawing, in cells; ``over`` is written over it."""
 
     x: int
     y: int
     data: str
+    over: tuple[Caption, ...] = ()
+
+    def painted(self, x: int, y: int) -> str:
+        """The codes that paint it, for a drawing whose upper left cell is at (x, y) of the screen."""
+        words = "".join(f"\x1b[{y + one.y + 1};{x + one.x + 1}H{one.ansi()}" for one in self.over)
+        return f"\x1b7\x1b[{y + self.y + 1};{x + self.x + 1}H{self.data}{words}\x1b8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +118,26 @@ def draw(
 
     enough = _SMALL if size[0] <= 40 else _LARGE
     try:
-        picture = thumbnail(
-            subject.path, enough, box=subject.box, draw_box=subject.whole and subject.box is not None
-        )
+        picture = thumbnail(subject.path, enough, box=subject.cut_box)
     except UnreadableImage as error:
         return words(error.reason, size, look, wrong=True)
-    return render(picture, size, protocol, look, console)
+    if protocol in ("kitty", "sixel"):
+        picture = _labelled(picture, subject)
+        make = _kitty_drawing if protocol == "kitty" else _sixel_drawing
+        return make(picture, size, look, subject)
+    return half_cells(picture, size, look, console, subject)
 
 
-def render(
-    picture: Image.Image,
-    size: tuple[int, int],
-    protocol: ImageProtocol,
-    look: Look,
-    console: Console | None = None,
-) -> Drawing:
-    """Turn an RGB picture into ``size`` cells, centred."""
-    if protocol == "kitty":
-        return _kitty_drawing(picture, size, look)
-    if protocol == "sixel":
-        return _sixel_drawing(picture, size, look)
-    return half_cells(picture, size, look, console)
+def _labelled(picture: Image.Image, subject: Subject) -> Image.Image:
+    """The picture with its labels, enlarged first where lines would cover what they show."""
+    if not subject.labels and subject.drawn_box is None:
+        return picture
+    from tui.core.vision.overlay import draw_labels
+
+    if max(picture.size) < _SHARP:
+        picture = _fit(picture, (_SHARP, _SHARP))
+    draw_labels(picture, subject.labels, subject.drawn_box, thick=max(2, min(picture.size) // 150))
+    return picture
 
 
 def words(text: str, size: tuple[int, int], look: Look, *, wrong: bool = False) -> Drawing:
@@ -136,17 +157,36 @@ def _centred(text: str, width: int) -> str:
 
 
 def half_cells(
-    picture: Image.Image, size: tuple[int, int], look: Look, console: Console | None = None
+    picture: Image.Image,
+    size: tuple[int, int],
+    look: Look,
+    console: Console | None = None,
+    subject: Subject | None = None,
 ) -> Drawing:
-    """Two pixels a cell: the lower one is the block's colour, the upper one the background."""
+    """Two pixels a cell: the lower one is the block's colour, the upper one the background.
+
+    Args:
+        subject: its labels are drawn, and the box of a patch on the whole picture.
+    """
     from PIL import Image
 
     width, height = size
     canvas = Image.new("RGB", (width, 2 * height), look.background)
     fitted = _fit(picture, canvas.size)
-    canvas.paste(fitted, ((width - fitted.width) // 2, (canvas.height - fitted.height) // 2))
+    over: Sequence[Caption] = ()
+    left, top = (width - fitted.width) // 2, (canvas.height - fitted.height) // 2
+    if subject is not None and (subject.labels or subject.drawn_box):
+        from tui.core.vision.overlay import draw_labels
+
+        fitted = fitted.copy()  # it may be the picture itself
+        draw_labels(fitted, subject.labels, subject.drawn_box)
+        over = _captions(subject, (left, top // 2, fitted.width, -(-fitted.height // 2)))
+    canvas.paste(fitted, (left, top))
     rows = _colours(canvas)
-    strips = [Strip(_runs(upper, lower), width) for upper, lower in zip(rows[::2], rows[1::2], strict=True)]
+    strips = [
+        written_over(Strip(_runs(upper, lower), width), y, over)
+        for y, (upper, lower) in enumerate(zip(rows[::2], rows[1::2], strict=True))
+    ]
     if console is not None:
         for strip in strips:
             strip.render(console)
@@ -208,7 +248,16 @@ def _rows(segments: Iterable[Segment]) -> Iterable[list[Segment]]:
             row.append(segment)
 
 
-def _kitty_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> Drawing:
+def _captions(subject: Subject, place: tuple[int, int, int, int]) -> Sequence[Caption]:
+    """The words of the subject's labels on a picture at ``place`` (x, y, width, height in cells)."""
+    if not subject.labels:
+        return ()
+    from tui.widgets.captions import captions
+
+    return captions(subject.labels, place)
+
+
+def _kitty_drawing(picture: Image.Image, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
     """Send the picture once; from then on it is text, placeholders that scroll like any other."""
     image = renderables().TGPImage(picture, "auto", "auto")
     with _kitty:
@@ -218,10 +267,18 @@ def _kitty_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> D
         with _kitty:
             image.cleanup()
 
-    return Drawing(_centre(rows, size, look), release=release)
+    shown = (sum(_cells(segment) for segment in rows[0]) if rows else 0, len(rows))
+    over = _captions(subject, (*_middle(size, shown), *shown))
+    lines = _centre(rows, size, look)
+    return Drawing(tuple(written_over(line, y, over) for y, line in enumerate(lines)), release=release)
 
 
-def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> Drawing:
+def _middle(size: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int]:
+    """Where a picture of ``shown`` cells begins in the middle of ``size``."""
+    return (size[0] - shown[0]) // 2, (size[1] - shown[1]) // 2
+
+
+def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
     """Blank cells to write, and the data to paint over them."""
     image = renderables().SixelImage(picture, "auto", "auto")
     segments = list(_split(image, size))
@@ -230,8 +287,8 @@ def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look) -> D
     shown = (cell_len(blanks[0][0].text), len(blanks)) if blanks else (0, 0)
     ground = Style.parse(f"on {look.background}")
     lines = tuple(Strip([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1]))
-    place = ((size[0] - shown[0]) // 2, (size[1] - shown[1]) // 2)
-    return Drawing(lines, sixels=Sixels(*place, data))
+    place = _middle(size, shown)
+    return Drawing(lines, sixels=Sixels(*place, data, tuple(_captions(subject, (*place, *shown)))))
 
 
 def _split(image: Any, size: tuple[int, int]) -> Iterable[Segment]:

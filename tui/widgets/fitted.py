@@ -99,6 +99,16 @@ class FittedTable(RowTable):
         self._fit()
         super().show(self._projected())
 
+    @property
+    def sortable(self) -> tuple[TableColumn, ...]:
+        """Every column that is not left out on purpose: one without room comes when rows are sorted by it."""
+        return tuple(column for column in self._every if column.key not in self._hidden)
+
+    def sort_changed(self) -> None:
+        """The column that sorts is shown, in the place of another if need be."""
+        self._fit()
+        super().sort_changed()
+
     def hide(self, *keys: str) -> None:
         """Leave these columns out, however much room there is."""
         if self._hidden != frozenset(keys):
@@ -128,7 +138,7 @@ class FittedTable(RowTable):
             return
         candidates = [column for column in self._every if column.key not in self._hidden]
         if self._sort in self._hidden:
-            self._sort = candidates[0].key
+            self._sort, self._reverse = candidates[0].key, False
         blank = frozenset(
             column.key
             for index, column in enumerate(self._every)

@@ -137,14 +137,14 @@ def job_work(job: JobInfo) -> str:
     if build is None:
         return f"brings the index up to date on {where}"
     source = build.source
-    what = (
-        source.model
-        or (source.embeddings_field and f"field {source.embeddings_field}")
-        or (source.embeddings and f"file {source.embeddings}")
-        or "the built-in model"
+    vectors = (source.embeddings_field and f"field {source.embeddings_field}") or (
+        source.embeddings and f"file {source.embeddings}"
     )
+    made_by = f" made by {source.model}" if source.model else ""
+    what = f"{vectors}{made_by}" if vectors else source.model or "the built-in model"
     scope = build.scope
     part = [f"patches {scope.patches_field}"] if scope.patches_field else []
+    part += [f"slice {name}" for name in scope.slices]
     part += [f"view {scope.view}"] if scope.view else []
     part += [f"#{tag}" for tag in scope.tags] + [f"{path}={value}" for path, value in scope.where]
     part += [f"first {scope.limit:,}"] if scope.limit else []
@@ -207,7 +207,7 @@ def _load(load: JobLoad) -> str:
         f"{load.processes} process{'es' if load.processes > 1 else ''}",
     ]
     parts += [
-        f"GPU {gpu.index} {'–' if gpu.percent is None else gpu.percent}% "
+        f"GPU {gpu.index} {gpu.name} {'–' if gpu.percent is None else gpu.percent}% "
         f"{gpu.used_mb:,} of {gpu.total_mb:,} MiB ({gpu.job_mb:,} by this job)"
         for gpu in load.gpus
     ]

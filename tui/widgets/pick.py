@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,6 +27,8 @@ class Pick(ModalScreen[str | None]):
         Binding("pageup", "step(-10)", show=False, id="pick-page-up"),
     ]
 
+    HINT: ClassVar[str] = "enter chooses · esc back"
+
     def __init__(self, title: str, options: Sequence[tuple[str, str]], value: str = "") -> None:
         super().__init__()
         self._title = title
@@ -36,9 +39,7 @@ class Pick(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Title, filter, list."""
         with Vertical(classes="dialog pick"):
-            yield Static(
-                f"{plain(self._title)}  (enter chooses · esc back)", classes="dialog-title", markup=False
-            )
+            yield Static(f"{plain(self._title)}  ({self.HINT})", classes="dialog-title", markup=False)
             yield Input(placeholder="filter", compact=True)
             # The keyboard stays in the filter, so the list cannot take it.
             yield OptionList(compact=True)
@@ -73,13 +74,19 @@ class Pick(ModalScreen[str | None]):
         if self._shown:
             found.highlighted = min(max((found.highlighted or 0) + by, 0), len(self._shown) - 1)
 
-    @on(Input.Submitted)
-    def _submit(self) -> None:
+    @property
+    def current(self) -> str | None:
+        """The value under the cursor; without one, that is told."""
         place = self.query_one(OptionList).highlighted
         if place is None:
             self.notify("Nothing fits the filter.", severity="warning", markup=False)
-        else:
-            self.dismiss(self._shown[place][0])
+            return None
+        return self._shown[place][0]
+
+    @on(Input.Submitted)
+    def _submit(self) -> None:
+        if (value := self.current) is not None:
+            self.dismiss(value)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:

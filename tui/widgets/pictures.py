@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from rich.segment import ControlType, Segment
@@ -138,11 +139,7 @@ class PictureWidget(Widget):
             return strips
         region = self.content_region
         painted = [
-            Segment(
-                f"\x1b7\x1b[{region.y + y + sixels.y + 1};{region.x + x + sixels.x + 1}H{sixels.data}\x1b8",
-                _NO_STYLE,
-                _CONTROL,
-            )
+            Segment(sixels.painted(region.x + x, region.y + y), _NO_STYLE, _CONTROL)
             for x, y, sixels in self.sixels(crop.line_range)
         ]
         last = strips[-1]
@@ -156,35 +153,38 @@ class Picture(PictureWidget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.subject: Subject | None = None
+        self._before: Subject | None = None
 
-    def show(self, path: str | None, box: Box | None = None, *, label: str = "", whole: bool = False) -> None:
-        """Show a file, or nothing.
+    def show(self, subject: Subject | None) -> None:
+        """Show a picture, or nothing.
 
-        Args:
-            box: cut out this box, relative ``(x, y, width, height)``.
-            label: stands for the picture where pictures are off.
-            whole: draw the box on the whole picture instead of cutting it out.
+        Where only the labels on it differ, what is there stays until the new drawing is made.
         """
-        subject = None if path is None else Subject(path, box, label, whole)
-        if subject != self.subject:
-            self.subject = subject
-            if self.is_mounted:
-                self.draw_again()
+        if subject == self.subject:
+            return
+        self._before = self.subject if _same_picture(self.subject, subject) else None
+        self.subject = subject
+        if self.is_mounted:
+            self.draw_again()
 
     def subjects(self) -> Sequence[Subject]:
         """The one."""
         return (self.subject,) if self.subject and self.size.area else ()
 
+    def _shown(self) -> Drawing | None:
+        drawing = self.drawing(self.subject) if self.subject else None
+        return drawing or (self.drawing(self._before) if self._before else None)
+
     def render_line(self, y: int) -> Strip:
         """A line of the picture, or of nothing while it is being made."""
-        drawing = self.drawing(self.subject) if self.subject else None
+        drawing = self._shown()
         if drawing is None or y >= len(drawing.lines):
             return Strip.blank(self.size.width, self.rich_style)
         return drawing.lines[y]
 
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """The picture, whichever lines are drawn."""
-        drawing = self.drawing(self.subject) if self.subject else None
+        drawing = self._shown()
         if drawing and drawing.sixels:
             yield 0, 0, drawing.sixels
 
@@ -238,6 +238,10 @@ class ThumbnailStrip(PictureWidget):
             drawing = self.drawing(subject)
             if drawing and drawing.sixels:
                 yield column * (self.picture_size[0] + 1), 0, drawing.sixels
+
+
+def _same_picture(one: Subject | None, other: Subject | None) -> bool:
+    return one is not None and other is not None and replace(one, labels=()) == replace(other, labels=())
 
 
 def _hex(colour: Color) -> str:

@@ -159,7 +159,8 @@ def run_facts(run: RunInfo, reachable: bool = True) -> Group:
     text = Text().append(plain(named(run)) + "\n", "bold").append_text(health_cell(run, reachable))
     text.append("\n\n" if run.is_index else " run\n\n")
     if not run.finished:
-        text.append("Its build never finished: build it again, or delete it.\n\n", "yellow")
+        ways = "u resumes it" if run.is_index else "compute it again in Python"
+        text.append(f"It was never finished: {ways}, d discards it.\n\n", "yellow")
     elif run.is_index and run.health is None and run.expected is not None:
         text.append("Its collection is released, and was not loaded to count: L loads it.\n\n", "yellow")
     elif run.health in _MEANING:
@@ -232,9 +233,20 @@ def _lines(known: Mapping[str, Any], indent: int = 0) -> list[str]:
     for name, value in known.items():
         if isinstance(value, Mapping) and value:
             lines += ["", f"{'  ' * indent}{name}", *_lines(value, indent + 1)]
+        elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+            lines += ["", f"{'  ' * indent}{name}", *(f"{'  ' * (indent + 1)}{_row(one)}" for one in value)]
         else:
             lines.append(f"{'  ' * indent}{name:<{wide}}  {_said(value)}")
     return lines
+
+
+def _row(facts: Mapping[str, Any]) -> str:
+    """One of several things on a line: what is none is left out."""
+    return "  ".join(
+        _row(value) if isinstance(value, Mapping) else f"{name} {_said(value)}"
+        for name, value in facts.items()
+        if value not in (None, "", 0)
+    )
 
 
 def _said(value: object) -> str:
@@ -245,5 +257,5 @@ def _said(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(_said(one) for one in value)
     return str(value)

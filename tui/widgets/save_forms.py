@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tui.widgets.dialogs import Ask
 from tui.widgets.form import ChoiceField, Field, Form, TextField
 from tui.widgets.form_dialog import FormDialog
 
@@ -21,22 +22,24 @@ def yes(answers: Mapping[str, str], key: str) -> bool:
     return answers.get(key) == "yes"
 
 
-def profile_of(settings: Settings, answers: Mapping[str, str]) -> Profile:
+def profile_from(settings: Settings, answers: Mapping[str, str]) -> Profile:
     """The profile that these answers describe."""
-    from tui.core.profiles import Profile
+    from tui.core.connections import profile_of
 
-    database = settings.database_uri.value
-    return Profile(
+    return profile_of(
+        settings,
         answers.get("name", "").strip(),
-        settings.milvus_kwargs(),
-        str(database) if database is not None else None,
-        yes(answers, "readonly"),
-        yes(answers, "protected"),
+        readonly=yes(answers, "readonly"),
+        protected=yes(answers, "protected"),
     )
 
 
-def profile_dialog(settings: Settings, name: str) -> FormDialog:
-    """Name, marks, and whether secrets are written."""
+def profile_dialog(settings: Settings, name: str, keyring: bool) -> FormDialog:
+    """Name, marks, and where secrets are kept.
+
+    Args:
+        keyring: the system has one.
+    """
     from tui.core import profiles
 
     fields: list[Field] = [
@@ -56,10 +59,20 @@ def profile_dialog(settings: Settings, name: str) -> FormDialog:
             hint="Deleting asks for the name to be typed",
         ),
     ]
-    if profile_of(settings, {}).has_secrets():
-        hint = f"no: asked for when you connect · yes: in {profiles.path()}, mode 0600"
-        fields.insert(1, ChoiceField("secrets", "Save password", _NO_YES, "no", hint=hint))
+    if profile_from(settings, {}).has_secrets():
+        where = [("keyring", "keyring")] if keyring else []
+        where += [("ask", "no"), ("file", "file")]
+        hint = "keyring: the system keeps it · " if keyring else ""
+        hint += f"no: asked for when you connect · file: in {profiles.path()}, mode 0600"
+        fields.insert(1, ChoiceField("secrets", "Save password", where, where[0][0], hint=hint))
     return FormDialog("Save as a profile", Form(*fields))
+
+
+def secret_dialog(settings: Settings, name: str) -> Ask:
+    """Ask for the password or token that is missing, and say whose it is."""
+    user = settings.milvus["user"].value
+    whose = f"{name.capitalize()} of {user}" if user else name.capitalize()
+    return Ask(f"{whose} for {settings.milvus['uri'].shown('uri')}", password=True)
 
 
 def brain_config_dialog(settings: Settings) -> FormDialog:
@@ -71,7 +84,7 @@ def brain_config_dialog(settings: Settings) -> FormDialog:
     if settings.embedded_milvus:
         about += "\nThe address of Kitescope's own Milvus Lite may change when it is started again."
     fields: list[Field] = []
-    if profile_of(settings, {}).without_secrets().milvus != settings.milvus_kwargs():
+    if profile_from(settings, {}).without_secrets().milvus != settings.milvus_kwargs():
         hint = "yes: in plain text, mode 0600 · no: set it in the environment yourself"
         fields.append(ChoiceField("secrets", "Save password", _NO_YES, "no", hint=hint))
     backend = settings.default_backend.value

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tui.widgets.drawing import Box
+from tui.widgets.drawing import Box, Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.text import plain
 
@@ -149,7 +149,7 @@ class SearchHead(Horizontal):
         picture = self.query_one(Picture)
         picture.display = shown is not None
         if shown is not None:
-            picture.show(shown[0], shown[1], label=shown[2])
+            picture.show(Subject(*shown))
 
     def open(self, placeholder: str) -> None:
         """Type into the line."""

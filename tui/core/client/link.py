@@ -104,6 +104,8 @@ def _no_dotenv() -> Iterator[None]:
 
 def address_of(uri: str) -> str:
     """Answer ``host:port`` or a file's path: what may be shown of a URI, never its credentials."""
+    if uri.startswith("unix:"):
+        return uri
     with contextlib.suppress(ValueError):
         parts = urlsplit(uri)
         if parts.hostname:

@@ -23,7 +23,8 @@ class CollectionInfo:
     """What Milvus knows about a collection.
 
     ``dim`` is 0 and ``compatible`` False where it has not the schema of a similarity index; ``index_type`` is
-    empty and ``metric`` None without an index; ``vectors`` is None while it is not loaded.
+    empty and ``metric`` None without an index; ``vectors`` is None while it is not loaded. ``fields`` are its
+    schema: a name and a type each, and what limits it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class CollectionInfo:
     properties: Mapping[str, str]
     vectors: int | None
     compatible: bool = True
+    fields: tuple[Mapping[str, object], ...] = ()
 
 
 class Server:
@@ -115,6 +117,7 @@ class Server:
             properties=properties,
             vectors=self.count(name) if loaded and index_type and counted else None,
             compatible=_is_stock_schema(about["fields"]),
+            fields=tuple(_field(field) for field in about["fields"]),
         )
 
     def create(
@@ -323,6 +326,12 @@ class Server:
     def _forget(self, name: str) -> None:
         self._indexes.pop(name, None)
         self._dims.pop(name, None)
+
+
+def _field(about: Mapping[str, Any]) -> Mapping[str, object]:
+    field = {"name": about["name"], "type": str(getattr(about["type"], "name", about["type"]))}
+    limits = {str(name): value for name, value in (about.get("params") or {}).items()}
+    return field | ({"primary": True} if about.get("is_primary") else {}) | limits
 
 
 def _is_stock_schema(fields: Sequence[Mapping[str, Any]]) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tui.core.connecting.masking import mask_uri
+from tui.core.embedded import milvus_kwargs, own_server
 from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError, UnknownName
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ConnectionTest:
 @dataclass
 class _Trial:
     settings: Settings
-    uri: str = ""
+    kwargs: dict[str, str | bool] = field(default_factory=dict)
     host: str = ""
     port: int = 0
     secure: bool = False
@@ -94,11 +95,11 @@ def run_test(settings: Settings, on_step: Callable[[Step], None] = lambda _step:
 
 def _steps(trial: _Trial) -> Iterator[tuple[StepName, Callable[[], str]]]:
     """The steps this connection has; later ones depend on what earlier ones found."""
-    if trial.settings.embedded_milvus:
+    if own_server(trial.settings) is not None:
         yield "start", lambda: _start(trial)
     else:
-        trial.uri = str(trial.settings.milvus["uri"].value)
-    parts = _parts(trial.uri)
+        trial.kwargs = trial.settings.milvus_kwargs()
+    parts = _parts(str(trial.kwargs["uri"]))
     if parts is not None:
         trial.host, trial.port, trial.secure = parts
         trial.secure = trial.secure or trial.settings.milvus["secure"].value is True
@@ -123,10 +124,8 @@ def _take(trial: _Trial, name: StepName, body: Callable[[], str]) -> Step:
 
 
 def _start(trial: _Trial) -> str:
-    from tui.core.embedded import ensure_milvus
-
-    trial.uri = ensure_milvus(trial.settings.timeout)
-    return f"the embedded Milvus Lite server is at {trial.uri}"
+    trial.kwargs = milvus_kwargs(trial.settings)
+    return f"Milvus Lite is at {trial.kwargs['uri']}"
 
 
 def _parts(uri: str) -> tuple[str, int, bool] | None:
@@ -230,14 +229,14 @@ def _context(trial: _Trial) -> ssl.SSLContext:
 def _login(trial: _Trial) -> str:
     from tui.core.milvus import Milvus
 
-    kwargs = {**trial.settings.milvus_kwargs(), "uri": trial.uri}
+    trial.settings.require_secret()
     try:
-        trial.milvus = Milvus.connect(kwargs, trial.settings.timeout)
+        trial.milvus = Milvus.connect(trial.kwargs, trial.settings.timeout)
     except UnknownName as error:
         # The credentials are fine and the database is not: that is a later step's bad news.
         trial.wrong_database = error
-        kwargs.pop("db_name", None)
-        trial.milvus = Milvus.connect(kwargs, trial.settings.timeout)
+        without = {name: value for name, value in trial.kwargs.items() if name != "db_name"}
+        trial.milvus = Milvus.connect(without, trial.settings.timeout)
     except EngineUnreachable as error:
         if type(error) is EngineUnreachable and trial.host and not trial.secure and _speaks_tls(trial):
             raise EngineUnreachable(
@@ -245,11 +244,9 @@ def _login(trial: _Trial) -> str:
                 "Use https:// or --milvus-secure, and set the server pem",
             ) from error
         raise
-    user = trial.settings.milvus["user"].value
-    token = trial.settings.milvus["token"].value
-    return (
-        f"as {user}" if user else "with a token" if token else f"without credentials, {mask_uri(trial.uri)}"
-    )
+    user, token = trial.kwargs.get("user"), trial.kwargs.get("token")
+    where = mask_uri(str(trial.kwargs["uri"]))
+    return f"as {user}" if user else "with a token" if token else f"without credentials, {where}"
 
 
 def _speaks_tls(trial: _Trial) -> bool:

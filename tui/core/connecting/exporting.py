@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from tui.core.connecting.masking import SECRETS, has_password, without_password
 from tui.core.connecting.stock import brain_config_path
+from tui.core.embedded import milvus_kwargs, own_server
 from tui.core.errors import InvalidInput
 from tui.core.files import private_dir, read_text, write_private
 
@@ -29,7 +30,9 @@ def env_lines(settings: Settings, *, with_secrets: bool = False) -> str:
         EngineUnreachable: the embedded Milvus, whose address is exported, does not start.
     """
     lines = []
-    for name, value in _values(settings).items():
+    if (server := own_server(settings)) is not None:
+        lines.append(f"# {server.what} listens there while it runs; kitescope starts it")
+    for name, value in milvus_kwargs(settings).items():
         variable = f"{_PREFIX}{name.upper()}"
         if _is_secret(name, value) and not with_secrets:
             lines.append(f"# {variable} holds a secret: set it yourself, or use --output with --with-secrets")
@@ -61,7 +64,7 @@ def brain_config(
         InvalidInput: what was there is not such a file.
         EngineUnreachable: the embedded Milvus, whose address is written, does not start.
     """
-    values = _values(settings)
+    values = milvus_kwargs(settings)
     if not with_secrets:
         values = {
             name: without_password(value) if isinstance(value, str) else value
@@ -111,15 +114,6 @@ def write_brain_config(
             write_private(backup, before)
         write_private(path, text)
     return path, backup
-
-
-def _values(settings: Settings) -> dict[str, str | bool]:
-    values = settings.milvus_kwargs()
-    if settings.embedded_milvus:
-        from tui.core.embedded import ensure_milvus
-
-        values["uri"] = ensure_milvus(settings.timeout)
-    return values
 
 
 def _document(before: str | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ BACKENDS = (
     "sklearn",
 )
 
-_PREFIX = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_"
+PREFIX = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_"
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 Found = tuple[str | bool | None, str]  # a value and its source
@@ -145,7 +145,7 @@ def _milvus_values(env: Mapping[str, str], section: dict[str, Any], path: Path) 
         if name in known and value is not None
     }
     for variable, text in env.items():
-        if variable.startswith(_PREFIX) and (name := variable.removeprefix(_PREFIX).lower()) in known:
+        if variable.startswith(PREFIX) and (name := variable.removeprefix(PREFIX).lower()) in known:
             # Empty or None hides what the file says, as it does for stock FiftyOne.
             empty = text in ("None", "")
             found[name] = (None if empty else typed(name, text, variable), f"env {variable}")

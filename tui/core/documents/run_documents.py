@@ -22,6 +22,9 @@ from tui.core.errors import InvalidInput, KitescopeError
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
+OURS = "kitescope"
+"""Where the configuration of a run keeps what FiftyOne has no word for; FiftyOne carries it along unread."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDocument:
@@ -182,16 +185,52 @@ def rename(ws: Workspace, run: RunDocument, new: str) -> None:
         raise InvalidInput(f"Dataset {run.dataset!r} has a run {new!r} already", "Choose another key")
     database = journalled(ws)
     old_path, new_path = f"brain_methods.{run.key}", f"brain_methods.{new}"
+    former = {"key": run.key, "until": _now()}
     with guarded():
-        database["runs"].update_one({"_id": run.id}, {"$set": {"key": new}})
+        renamed = {"$set": {"key": new}, "$push": {f"config.{OURS}.former": former}}
+        database["runs"].update_one({"_id": run.id}, renamed)
         if not _refer(
             database,
             record,
             {old_path: run.id, new_path: {"$exists": False}},
             {"$rename": {old_path: new_path}},
         ):
-            database["runs"].update_one({"_id": run.id}, {"$set": {"key": run.key}})
+            undone = {"$set": {"key": run.key}, "$pull": {f"config.{OURS}.former": former}}
+            database["runs"].update_one({"_id": run.id}, undone)
             raise _lost(ws, record, new)
+    _refresh(run.dataset, run.key)
+
+
+def place(ws: Workspace, run: RunDocument, collection: str) -> None:
+    """Let a run that never finished name the collection that it will have.
+
+    Raises:
+        KitescopeError: somebody else finished, deleted or changed it just now.
+    """
+    unchanged = {"_id": run.id, "results": None, "config.collection_name": run.collection}
+    with guarded():
+        answer = journalled(ws)["runs"].update_one(
+            unchanged, {"$set": {"config.collection_name": collection}}
+        )
+    if not answer.matched_count:
+        raise _changed()
+    _refresh(run.dataset, run.key)
+
+
+def finish(ws: Workspace, run: RunDocument, results: bytes, facts: Mapping[str, Any]) -> None:
+    """Give a run that never finished its results, after which FiftyOne opens it.
+
+    Raises:
+        KitescopeError: somebody else finished, deleted or changed it just now.
+    """
+    database = journalled(ws)
+    unchanged = {"_id": run.id, "results": None, "config.collection_name": run.collection}
+    with guarded():
+        file = _files(database).put(results, content_type="application/json")
+        change = {"$set": {"results": file, "results_meta": dict(facts)}}
+        if not database["runs"].update_one(unchanged, change).matched_count:
+            _files(database).delete(file)
+            raise _changed()
     _refresh(run.dataset, run.key)
 
 
@@ -233,6 +272,10 @@ def _refer(database: Any, record: Record, when: Mapping[str, Any], update: Mappi
 def _lost(ws: Workspace, record: Record, key: str) -> KitescopeError:
     if key in read(ws, record.name).runs:
         return InvalidInput(f"Dataset {record.name!r} has a run {key!r} already", "Choose another key")
+    return _changed()
+
+
+def _changed() -> KitescopeError:
     return KitescopeError("The run was deleted or changed by somebody else just now", "Look again")
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from tui.core.documents import run_documents
-from tui.core.documents.run_documents import RunDocument, all_runs, require
+from tui.core.documents.run_documents import OURS, RunDocument, all_runs, require
 from tui.core.errors import EngineUnreachable
 from tui.core.scope import Scope
+from tui.core.vision.naming import from_fiftyone
 
 if TYPE_CHECKING:
     from tui.core.documents.schema import Record
     from tui.core.workspace import Workspace
 
 Health = Literal["ok", "incomplete", "stale", "duplicates", "no-collection", "unreachable"]
-
-# Where a run of ours keeps what FiftyOne has no word for; FiftyOne carries it along unread.
-OURS = "kitescope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,8 @@ class RunInfo:
         finished: whether results were saved: a stock build that crashed left none.
         scope: what it indexes. ``embeddings``: the file its vectors came from, if one.
         dim: length of a vector, if known without asking Milvus.
+        former: the keys it had before it was renamed, each with until when, ISO 8601 in UTC; oldest first.
+        alpha, force_square: how patches were cut out, as far as it was noted.
     """
 
     dataset: str
@@ -58,6 +58,9 @@ class RunInfo:
     scope: Scope = field(default_factory=lambda: Scope(""))
     embeddings: str | None = None
     dim: int | None = None
+    former: tuple[tuple[str, str], ...] = ()
+    alpha: float | None = None
+    force_square: bool = False
 
     @property
     def is_index(self) -> bool:
@@ -125,7 +128,8 @@ def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
 
     if not run.is_index:
         return run
-    expected = count(ws, run.scope, run.embeddings_field)
+    # With a model beside the field, a sync can embed what the field lacks.
+    expected = count(ws, run.scope, run.embeddings_field if run.model is None else None)
     try:
         milvus = ws.milvus()
         if run.collection is None or not milvus.exists(run.collection):
@@ -144,55 +148,37 @@ def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
     return replace(run, vectors=vectors, expected=expected, missing=missing, stale=stale, health=health)
 
 
-def run_info(ws: Workspace, dataset: str, key: str) -> dict[str, Any]:
-    """Everything about a run, ready for JSON: FiftyOne's record, and what Milvus knows.
-
-    Raises:
-        UnknownName: there is no such dataset or key.
-    """
-    document = require(ws, dataset, key)
-    run = with_health(ws, _info(document))
-    described: dict[str, Any] = asdict(run) | {
-        "config": json.loads(json.dumps(dict(document.config), default=str)),
-        "fiftyone_version": document.version,
-        "collection_info": None,
-        "shared_with": [],
-    }
-    if run.collection is not None:
-        others = [
-            other
-            for other in runs_on(ws, run.collection)
-            if (other.dataset, other.brain_key) != (dataset, key)
-        ]
-        described["shared_with"] = [f"{other.dataset}/{other.brain_key}" for other in others]
-        if run.vectors is not None:
-            described["collection_info"] = asdict(ws.milvus().describe(run.collection))
-    return described
-
-
 def _info(document: RunDocument) -> RunInfo:
     config = document.config
     ours: Mapping[str, Any] = config.get(OURS) or {}
-    finished = document.results is not None
+    # Uniqueness and its like keep their results in fields of the dataset.
+    finished = document.results is not None or config.get("type") not in ("similarity", "visualization")
     return RunInfo(
         dataset=document.dataset,
         brain_key=document.key,
         type=config.get("type"),
         method=config.get("method"),
         patches_field=config.get("patches_field"),
-        model=config.get("model"),
+        model=from_fiftyone(config.get("model"), config.get("model_kwargs")),
         supports_prompts=bool(config.get("supports_prompts")),
         metric=config.get("metric"),
         collection=document.collection,
         health="incomplete" if document.is_milvus and not finished else None,
-        timestamp=document.timestamp.isoformat(timespec="seconds") + "Z" if document.timestamp else None,
+        timestamp=_iso(document.timestamp) if document.timestamp else None,
         consistency_level=config.get("consistency_level"),
         embeddings_field=config.get("embeddings_field"),
         finished=finished,
         scope=_scope(document.dataset, config.get("patches_field"), ours.get("scope") or {}),
         embeddings=ours.get("embeddings"),
         dim=document.facts.get("dim"),
+        former=tuple((one["key"], _iso(one["until"])) for one in ours.get("former") or ()),
+        alpha=ours.get("alpha"),
+        force_square=bool(ours.get("force_square")),
     )
+
+
+def _iso(when: datetime) -> str:
+    return when.isoformat(timespec="seconds") + "Z"
 
 
 def _scope(dataset: str, patches_field: str | None, narrowed: Mapping[str, Any]) -> Scope:
@@ -203,4 +189,5 @@ def _scope(dataset: str, patches_field: str | None, narrowed: Mapping[str, Any])
         tags=tuple(narrowed.get("tags") or ()),
         where=tuple((path, value) for path, value in narrowed.get("where") or ()),
         limit=narrowed.get("limit"),
+        slices=tuple(narrowed.get("slices") or ()),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as default
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A dataset's document. ``collection`` holds the samples; ``runs`` maps brain keys to run documents."""
+    """A dataset's document. ``collection`` holds the samples; ``runs`` maps brain keys to run documents.
+
+    ``slices`` are those of a grouped dataset with the type of their media; ``group`` is the field that says
+    which slice a sample is.
+    """
 
     id: ObjectId
     name: str
@@ -98,6 +103,8 @@ class Record:
     fields: tuple[Field, ...]
     runs: Mapping[str, ObjectId]
     saved_views: tuple[ObjectId, ...]
+    group: str | None = None
+    slices: Mapping[str, str] = default(default_factory=dict)
 
     def field(self, path: str) -> Field | None:
         """The field of that path; the list inside a label field may be left out (``gt.label``)."""
@@ -169,6 +176,8 @@ def parse(document: Mapping[str, Any]) -> Record:
         fields=tuple(_field(raw, "", "") for raw in document.get("sample_fields") or () if _public(raw)),
         runs={key: reference(ref) for key, ref in (document.get("brain_methods") or {}).items()},
         saved_views=tuple(reference(ref) for ref in document.get("saved_views") or ()),
+        group=document.get("group_field"),
+        slices=document.get("group_media_types") or {},
     )
 
 

@@ -19,6 +19,7 @@ from tui.core.scope import Scope
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tui.core.vision.images import Patch
     from tui.core.workspace import Workspace
 
 Box = tuple[float, float, float, float]
@@ -31,7 +32,7 @@ class Item:
     id: str
     sample_id: str
     filepath: str
-    box: Box | None = None
+    box: Box | Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,29 @@ def items(
         InvalidInput: the dataset's media are not images.
     """
     selection = select(ws, scope)
-    media = selection.record.media_type
-    if media not in ("image", "group", ""):
-        raise InvalidInput(
-            f"Dataset {scope.dataset!r} holds media of type {media!r}, which cannot be embedded as images",
-            "Make frames with dataset.to_frames(sample_frames=True).clone(NAME), or give an embeddings field",
-        )
+    require_pictures(selection.record)
     found = infos(ws, selection, ids, sample_ids)
     return [Item(i.id, i.sample_id, i.filepath, i.box) for i in (found.get(id) for id in ids) if i]
+
+
+def require_pictures(record: Record) -> None:
+    """Refuse a dataset of which no picture can be embedded.
+
+    Raises:
+        InvalidInput: its media are not images.
+    """
+    media = record.media_type
+    if media == "video":
+        raise InvalidInput(
+            f"Dataset {record.name!r} holds videos, which are not embedded as they are",
+            "Make a dataset of frames with dataset.to_frames(sample_frames=True).clone(NAME), or give a "
+            "field or a file of vectors",
+        )
+    if media not in ("image", "group", ""):
+        raise InvalidInput(
+            f"Dataset {record.name!r} holds media of type {media!r}, which cannot be embedded as images",
+            "Give a field or a file of vectors",
+        )
 
 
 def field_vectors(
@@ -169,9 +185,13 @@ def scope_view(ws: Workspace, scope: Scope) -> Any:
     selection = select(ws, scope)
     dataset = load(ws, scope.dataset)
     view = dataset.load_saved_view(scope.view) if scope.view else dataset.view()
+    if scope.slices and view.media_type == "group":
+        view = view.select_group_slices(list(scope.slices))
     if scope.tags:
         view = view.match_tags(list(scope.tags))
-    of_samples, of_labels = conditions(selection.record, replace(scope, tags=()), selection.patches)
+    of_samples, of_labels = conditions(
+        selection.record, replace(scope, tags=(), slices=()), selection.patches
+    )
     for match in of_samples:
         view = view.match(match)
     if scope.limit is not None:

@@ -93,12 +93,7 @@ def select(
         InvalidInput: a value that its field cannot have, or a dataset that has to be prepared first.
     """
     record = record or read(ws, scope.dataset)
-    if record.media_type == "group" and scope.view is None and not any_slice:
-        raise InvalidInput(
-            f"Dataset {record.name!r} is grouped, so one sample is several files",
-            "Save a view of one slice with dataset.save_view(NAME, dataset.select_group_slices(SLICE)) "
-            "and give that view",
-        )
+    _check_slices(record, scope, any_slice)
     patches = _patches(record, scope.patches_field)
     pipeline = saved_view(ws, record, scope.view) if scope.view else Pipeline(record.collection)
     of_samples, of_labels = conditions(record, scope, patches)
@@ -113,9 +108,11 @@ def select(
 def conditions(
     record: Record, scope: Scope, patches: Field | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What a scope's tags and ``where`` ask, as Mongo matches: of each sample, and of each label."""
+    """What a scope's slices, tags and ``where`` ask, as Mongo matches: of each sample, and of each label."""
     of_samples: list[dict[str, Any]] = []
     of_labels: dict[str, Any] = {}
+    if scope.slices:
+        of_samples.append({f"{record.group}.name": {"$in": list(scope.slices)}})
     if scope.tags:
         of_samples.append({"tags": {"$in": list(scope.tags)}})
     for path, text in scope.where:
@@ -126,6 +123,24 @@ def conditions(
         else:
             of_samples.append({field.db_path: value})
     return of_samples, of_labels
+
+
+def _check_slices(record: Record, scope: Scope, any_slice: bool) -> None:
+    names = ", ".join(repr(name) for name, media in record.slices.items() if media == "image")
+    if record.media_type == "group" and scope.view is None and not scope.slices and not any_slice:
+        raise InvalidInput(
+            f"Dataset {record.name!r} is grouped, so one sample is several files",
+            f"Choose slices of it (--slice), or a saved view of one: {names or 'none holds images'}",
+        )
+    for name in scope.slices:
+        if name not in record.slices:
+            known = list(record.slices)
+            raise unknown("slice", name, known, f"Dataset {record.name!r} is not grouped")
+        if (media := record.slices[name]) != "image":
+            raise InvalidInput(
+                f"Slice {name!r} holds media of type {media!r}, not images",
+                f"Choose others: {names or 'none holds images'}",
+            )
 
 
 def _patches(record: Record, name: str | None) -> Field | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.connecting.masking import SECRETS, has_password
 from tui.core.documents.run_list import require_run
+from tui.core.embedded import milvus_kwargs
 from tui.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -57,13 +58,9 @@ def _query(run: RunInfo) -> str:
 
 def _connection(ws: Workspace) -> dict[str, str]:
     """The arguments of ``load_brain_results``, as Python."""
-    if ws.settings.embedded_milvus:
-        from tui.core.embedded import ensure_milvus
-
-        return {"uri": repr(ensure_milvus(ws.settings.timeout))}
     return {
         name: f'os.environ["{_ENV}{name.upper()}"]' if _is_secret(name, value) else repr(value)
-        for name, value in ws.settings.milvus_kwargs().items()
+        for name, value in milvus_kwargs(ws.settings).items()
     }
 
 

@@ -15,11 +15,12 @@ from tui.core.errors import InvalidInput, KitescopeError
 from tui.core.filling.coverage import Coverage
 from tui.core.filling.fill import Filler, await_index, mark_ready, one_at_a_time
 from tui.core.filling.leases import Lease, hold
+from tui.core.filling.lengths import check_made_by, known_dim
 from tui.core.filling.patience import Patience
 from tui.core.filling.sources import open_source
 from tui.core.filling.targets import BUILDING, Target, choose, properties, stem
 from tui.core.indexes import BuildResult, BuildSpec
-from tui.core.models import BUILTIN, model_info
+from tui.core.models import BUILTIN, certain_info
 from tui.core.progress import OnEvent, ShouldStop
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def require_items(ws: Workspace, spec: BuildSpec) -> int:
     Raises:
         InvalidInput: there is none.
     """
+    if spec.source.embeds:
+        datasets.require_pictures(read(ws, spec.scope.dataset))
     field = spec.source.embeddings_field
     items = datasets.count(ws, spec.scope, field)
     if not items:
@@ -72,6 +75,8 @@ def build(
 ) -> BuildResult:
     """Build an index; see ``indexes.build``."""
     ws.require_writable("build an index")
+    if spec.overwrite:
+        ws.require_destroyable(f"overwrite run {spec.brain_key!r}")
     spec = complete(spec)
     patience = Patience(ws, one_at_a_time(on_event), should_stop, wait)
     purpose = f"building {spec.scope.dataset}/{spec.brain_key}"
@@ -81,11 +86,27 @@ def build(
             names.append(f"collection {spec.collection}")
         lease = stack.enter_context(hold(ws, names, purpose))
         require_items(ws, spec)
+        takes_text = _beside_takes_text(ws, spec)
         run = get_run(ws, spec.scope.dataset, spec.brain_key)
         target = patience.call(lambda milvus: choose(ws, milvus, spec, run))
         if target.name != spec.collection:
             lease = stack.enter_context(hold(ws, [f"collection {target.name}"], purpose))
-        return _Build(ws, spec, run, target, patience, lease, one_at_a_time(on_event)).run()
+        return _Build(ws, spec, run, target, patience, lease, one_at_a_time(on_event), takes_text).run()
+
+
+def _beside_takes_text(ws: Workspace, spec: BuildSpec) -> bool | None:
+    """Whether the model named beside vectors takes text; None where the vectors are still to be made.
+
+    Raises:
+        InvalidInput: it cannot have made them.
+    """
+    if spec.source.embeds:
+        return None
+    if spec.source.model is None:
+        return False
+    model = certain_info(spec.source.model)
+    check_made_by(spec.source, known_dim(ws, spec), model)
+    return model.supports_prompts
 
 
 @dataclass
@@ -97,6 +118,7 @@ class _Build:
     patience: Patience
     lease: Lease
     tell: OnEvent
+    takes_text: bool | None
 
     def run(self) -> BuildResult:
         began = time.monotonic()
@@ -113,6 +135,7 @@ class _Build:
                 f"None of the {outcome.first.expected} items could become a vector{reason}",
                 "See that the files are there, or choose another source",
             )
+        self._find_out_about_text(filler)
         self._register(info.dim)
         self._tidy()
         await_index(self.patience, self.target.last_name, outcome.rows, self.tell)
@@ -142,6 +165,13 @@ class _Build:
             lacking=lambda coverage: expected_items(self.ws, spec, coverage)[1],
             may_remove=target.ours,
         )
+
+    def _find_out_about_text(self, filler: Filler) -> None:
+        """What was loaded knows best; a build that found nothing to do has loaded nothing."""
+        if self.takes_text is None:
+            self.takes_text = filler.takes_text
+        if self.takes_text is None:
+            self.takes_text = certain_info(self.spec.source.model or BUILTIN).supports_prompts
 
     def _guard(self, coverage: Coverage) -> None:
         """Refuse to write to what others use, and to drop vectors that a build of ours did not put there."""
@@ -179,8 +209,9 @@ class _Build:
             source=spec.source,
             metric=spec.metric,
             consistency_level=spec.consistency_level,
-            supports_prompts=spec.source.model is not None and model_info(spec.source.model).supports_prompts,
+            supports_prompts=bool(self.takes_text),
             dim=dim,
+            crop=spec.crop,
             overwrite=spec.overwrite,
         )
 

@@ -44,7 +44,7 @@ def check(ws: Workspace, dataset: str, brain_key: str, recall: int) -> CheckResu
         missing=missing,
         stale=coverage.stale_count,
         duplicates=coverage.duplicates,
-        health=_health(info is None, missing, coverage),
+        health=_health(info is None, missing, coverage) if run.finished else "incomplete",
         recall_at_10=measured,
     )
 

@@ -127,6 +127,12 @@ class Filler:
             "Stop what else changes it or its dataset, then start again",
         )
 
+    @property
+    def takes_text(self) -> bool | None:
+        """Whether the model that made vectors takes text; None when none was loaded."""
+        embedded = self._source is not None and self.spec.source.embeds
+        return self._source.supports_prompts if embedded and self._source else None
+
     def _wanted(self, coverage: Coverage, filled: bool) -> int:
         """Answer how many rows there have to be after a round."""
         wanted = len(coverage.present) - (coverage.stale_count if self.may_remove else 0)
@@ -248,7 +254,7 @@ class Filler:
             self._create(dim, _is_late(coverage.missing, dim))
         check_dim(self.info, dim)
         self.tell(Progress("upload", there, total))
-        rows = self.spec.batch_size if self.spec.source.model is None else None
+        rows = None if self.spec.source.embeds else self.spec.batch_size
         return Uploader(
             self.patience,
             self.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core import datasets
@@ -10,18 +9,17 @@ from tui.core.client.index_types import IndexSpec, check_index
 from tui.core.documents.run_list import get_run
 from tui.core.errors import EngineUnreachable, KitescopeError
 from tui.core.filling.building import complete, require_items
-from tui.core.filling.sources import check_rows
+from tui.core.filling.lengths import check_made_by, known_dim
 from tui.core.filling.targets import Target, check_dim, choose
-from tui.core.filling.vector_files import RowIds, VectorFile
 from tui.core.indexes import BuildPlan, BuildSpec
-from tui.core.models import model_info
+from tui.core.models import BUILTIN, model_info
+from tui.core.vision import devices
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
     from tui.core.workspace import Workspace
 
 _LITE_LIMIT = 1_000_000
-_PEEK = 100
 
 
 def plan(ws: Workspace, spec: BuildSpec) -> BuildPlan:
@@ -33,44 +31,28 @@ def plan(ws: Workspace, spec: BuildSpec) -> BuildPlan:
     target = choose(ws, milvus, spec, run)
     items = require_items(ws, spec)
     dim = known_dim(ws, spec)
+    if spec.source.model is not None:
+        check_made_by(spec.source, dim, model_info(spec.source.model))
     if not target.discard:
         check_dim(target.info, dim)
     there = _there(milvus, target)
+    runs_on, warning = _device(spec)
     return BuildPlan(
         target.last_name,
         items,
         dim,
         memory_bytes(items, dim, spec.index) if dim is not None else None,
         min(items, there or 0),
-        tuple(_warnings(ws, milvus, spec, target, items, there)),
+        (*([warning] if warning else []), *_warnings(ws, milvus, spec, target, items, there)),
+        runs_on,
     )
 
 
-def known_dim(ws: Workspace, spec: BuildSpec) -> int | None:
-    """Answer how long the vectors will be, as far as it can be known without loading a model.
-
-    Raises:
-        InvalidInput: a file cannot be used or does not fit the scope. UnknownName: no such field or model.
-    """
-    source = spec.source
-    if source.embeddings is not None:
-        file = VectorFile(Path(source.embeddings))
-        try:
-            check_rows(ws, spec.scope, file, RowIds(Path(source.ids)) if source.ids is not None else None)
-            return file.dim
-        finally:
-            file.close()
-    if source.embeddings_field is not None:
-        return _field_dim(ws, spec, source.embeddings_field)
-    return model_info(source.model or "").dim
-
-
-def _field_dim(ws: Workspace, spec: BuildSpec, field: str) -> int | None:
-    for ids, sample_ids in datasets.scope_ids(ws, spec.scope, _PEEK):
-        found, vectors = datasets.field_vectors(ws, spec.scope, field, ids, sample_ids)
-        if found:
-            return int(vectors.shape[1])
-    return None
+def _device(spec: BuildSpec) -> tuple[str, str]:
+    """What the model runs on, and a warning; nothing where no network makes the vectors."""
+    if spec.source.model in (None, BUILTIN) or not spec.source.embeds:
+        return "", ""
+    return devices.forecast(spec.device)
 
 
 def memory_bytes(vectors: int, dim: int, index: IndexSpec) -> int:
@@ -110,11 +92,13 @@ def _warnings(
         found.append(f"Collection {target.name} is also used by {', '.join(target.shared)}")
     if milvus.is_lite and items > _LITE_LIMIT:
         found.append(f"{items:,} vectors are much for Milvus Lite: a Milvus server answers faster")
-    if spec.source.model is not None and not model_info(spec.source.model).downloaded:
-        size = model_info(spec.source.model).size_mb
-        found.append(f"Model {spec.source.model} is downloaded first" + (f" ({size:.0f} MB)" if size else ""))
-    if spec.source.embeddings_field is not None:
+    source = spec.source
+    if source.embeds and source.model is not None and not model_info(source.model).downloaded:
+        size = model_info(source.model).size_mb
+        found.append(f"Model {source.model} is downloaded first" + (f" ({size:.0f} MB)" if size else ""))
+    if source.embeddings_field is not None:
         without = datasets.count(ws, spec.scope) - items
+        later = f"; a sync embeds them with {source.model}" if source.model else ""
         if without:
-            found.append(f"{without:,} items have no vector in field {spec.source.embeddings_field}")
+            found.append(f"{without:,} items have no vector in field {source.embeddings_field}{later}")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +13,11 @@ from tui.core import datasets
 from tui.core.embedding import Batch, embed
 from tui.core.errors import InvalidInput
 from tui.core.filling.vector_files import RowIds, VectorFile
+from tui.core.indexes import Crop
 from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped
+from tui.core.vision.devices import choose
+from tui.core.vision.fleet import Fleet
+from tui.core.vision.images import Patch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,13 +77,9 @@ def open_source(ws: Workspace, spec: BuildSpec, on_event: OnEvent, should_stop: 
 
 class _Model:
     def __init__(self, ws: Workspace, spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> None:
-        from tui.core.models import BUILTIN, load_model
-
         self._ws, self._spec, self._should_stop = ws, spec, should_stop
         on_event(Progress("model", 0, None))
-        self._model: Embedder = load_model(
-            spec.source.model or BUILTIN, device=spec.device, precision=spec.precision, on_event=on_event
-        )
+        self._model = _load(spec, on_event, should_stop)
         on_event(Progress("model", 1, 1))
         if self._model.notice:
             on_event(Notice(self._model.notice))
@@ -87,6 +87,9 @@ class _Model:
         self.supports_prompts = self._model.supports_prompts
 
     def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        if isinstance(self._model, Fleet):
+            yield from self._model.embed(self._items(parts), self._should_stop)
+            return
         yield from embed(
             self._items(parts),
             self._model,
@@ -98,13 +101,39 @@ class _Model:
     def _items(self, parts: Iterable[Part]) -> Iterator[datasets.Item]:
         for part in parts:
             for piece in part.slices(_STEP):
-                yield from datasets.items(self._ws, self._spec.scope, piece.ids, piece.sample_ids)
+                for item in datasets.items(self._ws, self._spec.scope, piece.ids, piece.sample_ids):
+                    yield self._cut(item)
+
+    def _cut(self, item: datasets.Item) -> datasets.Item:
+        crop = self._spec.crop
+        if item.box is None or crop == Crop():
+            return item
+        return replace(item, box=Patch(*item.box[:4], crop.alpha or 0.0, crop.force_square))
 
     def leftovers(self) -> Sequence[Skipped]:
         return ()
 
     def close(self) -> None:
         self._model.close()
+
+
+def _load(spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> Embedder | Fleet:
+    """The model here, or on several devices in processes of their own."""
+    from tui.core.models import BUILTIN, load_model
+
+    name = spec.source.model or BUILTIN
+    chosen = choose(spec.device)[0] if name != BUILTIN else ("cpu",)
+    if len(chosen) == 1:
+        return load_model(name, device=spec.device, precision=spec.precision, on_event=on_event)
+    return Fleet(
+        name,
+        chosen,
+        precision=spec.precision,
+        batch_size=spec.batch_size,
+        workers=spec.workers,
+        on_event=on_event,
+        should_stop=should_stop,
+    )
 
 
 class _Field:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,8 @@ from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS, Metric
 from tui.core.documents.run_list import RunInfo, require_run, runs_on
 from tui.core.documents.schema import read
 from tui.core.embedding import Batch
-from tui.core.errors import InvalidInput
+from tui.core.errors import InvalidInput, UnknownName
+from tui.core.filling import resuming
 from tui.core.filling.building import expected_items
 from tui.core.filling.coverage import Coverage, compare
 from tui.core.filling.fill import Filler, mark_ready, one_at_a_time
@@ -23,17 +26,20 @@ from tui.core.filling.leases import hold
 from tui.core.filling.patience import Patience
 from tui.core.filling.sources import Part, VectorSource, open_source
 from tui.core.filling.targets import READY, properties
-from tui.core.indexes import BuildSpec, Source, SyncResult
+from tui.core.indexes import BuildSpec, Crop, Source, SyncResult
 from tui.core.progress import OnEvent, ShouldStop, Skipped
 
 if TYPE_CHECKING:
-    from tui.core.milvus import CollectionInfo
+    from tui.core.milvus import CollectionInfo, Milvus
     from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
 
-def require_index(ws: Workspace, dataset: str, brain_key: str) -> RunInfo:
-    """Answer a run that is an index in Milvus and names its collection.
+def require_index(ws: Workspace, dataset: str, brain_key: str, *, finished: bool = False) -> RunInfo:
+    """Answer a run that is an index in Milvus; one that was never finished may name no collection.
+
+    Args:
+        finished: refuse one that was never finished.
 
     Raises:
         UnknownName: there is no such dataset or run. InvalidInput: it is no such index.
@@ -41,10 +47,9 @@ def require_index(ws: Workspace, dataset: str, brain_key: str) -> RunInfo:
     run = require_run(ws, dataset, brain_key)
     if not run.is_index:
         raise InvalidInput(f"Run {brain_key!r} is no similarity index in Milvus", "Choose one that is")
-    if run.collection is None:
+    if finished and not run.finished:
         raise InvalidInput(
-            f"Run {brain_key!r} was never finished and names no collection",
-            "Build it again with --overwrite",
+            f"Run {brain_key!r} was never finished", "Resume it (kitescope sync), or discard it"
         )
     return run
 
@@ -61,10 +66,17 @@ def sharers(ws: Workspace, run: RunInfo) -> list[Scope]:
 def look(ws: Workspace, patience: Patience, run: RunInfo) -> tuple[CollectionInfo | None, Coverage]:
     """Compare a run's collection with its scope, and change nothing but loading it."""
     name = run.collection or ""
-    info = patience.call(lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None)
+    info = _described(patience, name)
     there = name if info is not None and info.index_type else None
     coverage = compare(ws, patience, there, run.scope, sharers(ws, run))
     return info, coverage
+
+
+def _described(patience: Patience, name: str) -> CollectionInfo | None:
+    def describe(milvus: Milvus) -> CollectionInfo | None:
+        return milvus.describe(name, counted=False) if name and milvus.exists(name) else None
+
+    return patience.call(describe)
 
 
 def dry_run(
@@ -92,16 +104,19 @@ def sync(
     should_stop: ShouldStop,
     wait: float | None,
 ) -> SyncResult:
-    """Add, remove and repair; see ``indexes.sync``."""
+    """Add, remove and repair, and complete a run that was never finished; see ``indexes.sync``."""
     ws.require_writable(f"sync {brain_key!r}")
     run = require_index(ws, dataset, brain_key)
-    name = run.collection or ""
     tell = one_at_a_time(on_event)
     patience = Patience(ws, tell, should_stop, wait)
-    with hold(ws, [f"collection {name}"], f"syncing {dataset}/{brain_key}") as lease:
-        info = patience.call(
-            lambda milvus: milvus.describe(name, counted=False) if milvus.exists(name) else None
-        )
+    with ExitStack() as stack:
+        purpose = f"{'syncing' if run.finished else 'resuming'} {dataset}/{brain_key}"
+        if not run.finished:
+            stack.enter_context(hold(ws, [f"run {brain_key} of dataset {dataset}"], purpose))
+            run = resuming.settle(ws, patience, run, spec_of(run, None))
+        name = run.collection or ""
+        lease = stack.enter_context(hold(ws, [f"collection {name}"], purpose))
+        info = _described(patience, name)
         spec = spec_of(run, info)
         about = properties(spec, str(read(ws, dataset).id))
         # A collection of ours that a killed sync left half made has no index worth keeping.
@@ -121,10 +136,13 @@ def sync(
             open_source=lambda: _source_of(ws, spec, run, tell, should_stop),
             lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
             sharers=sharers(ws, run),
+            guard=lambda coverage: _require_source(ws, run, coverage),
         )
         outcome = filler.run()
         if unfinished and filler.info is not None:
             mark_ready(patience, name)
+        if not run.finished:
+            resuming.finish(ws, patience, run, filler, outcome)
     if outcome.removed:
         what = "removed stale vectors of run"
         ledger.record(ws, what, f"{dataset}/{brain_key}", collection=name, vectors=outcome.removed)
@@ -136,6 +154,11 @@ def sync(
         filler.casualties.report(),
         outcome.repaired,
     )
+
+
+def _require_source(ws: Workspace, run: RunInfo, coverage: Coverage) -> None:
+    if not run.finished and coverage.missing:
+        resuming.require_source(ws, run)
 
 
 def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
@@ -159,6 +182,7 @@ def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
         metric=metric,
         consistency_level=level if level in CONSISTENCY_LEVELS else "Session",
         precision=str(begun.get("precision", "auto")),
+        crop=Crop(run.alpha, run.force_square),
     )
 
 
@@ -167,10 +191,18 @@ def _source_of(
 ) -> VectorSource:
     """Open what makes the missing vectors of a run, or something that says why nothing can."""
     source = spec.source
-    if source.embeddings_field is not None and source.model is not None:
-        field = open_source(ws, replace(spec, source=replace(source, model=None)), tell, should_stop)
+    if source.model is not None and not source.embeds:
+        # A file in dataset order says nothing about items that came later.
+        there = source.embeddings is None or (source.ids is not None and Path(source.embeddings).is_file())
+        try:
+            vectors = open_source(ws, spec, tell, should_stop) if there else None
+        except UnknownName:
+            # Stock FiftyOne makes the field when it has all vectors: a build that crashed left none.
+            vectors = None
         only_model = replace(spec, source=Source(model=source.model))
-        return _FieldThenModel(ws, spec.scope, field, lambda: open_source(ws, only_model, tell, should_stop))
+        return _VectorsThenModel(
+            ws, spec.scope, vectors, lambda: open_source(ws, only_model, tell, should_stop)
+        )
     if source.embeddings is not None and source.ids is None:
         return _Nothing("the index was made from a file in dataset order: build it again with a new one")
     if source.model is source.embeddings_field is source.embeddings is None:
@@ -199,21 +231,29 @@ class _Nothing:
         return
 
 
-class _FieldThenModel:
-    """Stock FiftyOne's way with a field and a model: the field's vectors, and the model's for the rest."""
+class _VectorsThenModel:
+    """The vectors of a field or a file, and for the rest those of the model that is named beside them."""
 
     dim: int | None = None
     supports_prompts = False
 
     def __init__(
-        self, ws: Workspace, scope: Scope, field: VectorSource, open_model: Callable[[], VectorSource]
+        self,
+        ws: Workspace,
+        scope: Scope,
+        vectors: VectorSource | None,
+        open_model: Callable[[], VectorSource],
     ) -> None:
-        self._ws, self._scope, self._field, self._open = ws, scope, field, open_model
+        self._ws, self._scope, self._vectors, self._open = ws, scope, vectors, open_model
         self._model: VectorSource | None = None
 
     def batches(self, parts: Iterable[Part]) -> Iterator[Batch]:
+        if self._vectors is None:
+            self._model = self._open()
+            yield from self._model.batches(parts)
+            return
         rest = IdBuffer()
-        for batch in self._field.batches(parts):
+        for batch in self._vectors.batches(parts):
             rest.add([one.id for one in batch.skipped])
             yield Batch(batch.ids, batch.sample_ids, batch.vectors, ())
         left = rest.freeze()
@@ -234,6 +274,7 @@ class _FieldThenModel:
         return ()
 
     def close(self) -> None:
-        self._field.close()
+        if self._vectors is not None:
+            self._vectors.close()
         if self._model is not None:
             self._model.close()

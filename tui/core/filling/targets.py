@@ -69,6 +69,7 @@ def signature(spec: BuildSpec) -> dict[str, object]:
         about.setdefault("model", "built-in")
         if spec.precision != "auto":
             about["precision"] = spec.precision
+        about.update({name: value for name, value in asdict(spec.crop).items() if value})
     return about
 
 

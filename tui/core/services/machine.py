@@ -195,22 +195,26 @@ def _pictures(env: Mapping[str, str], term: str) -> str:
     return "sixel" if names & _SIXEL else "half cells"
 
 
-def shared_machine(embedded: list[str]) -> Check:
+def shared_machine(private: list[str], exposed: list[str]) -> Check:
     """Whether other people may log in here while engines without passwords listen on loopback.
 
     Args:
-        embedded: the engines in use that ask for no password, by their names for people.
+        private: embedded engines in use that only this user can reach, by their names for people.
+        exposed: those that everybody on this machine can reach.
     """
-    if not embedded:
-        return Check("shared-machine", True, "both engines are yours to protect: none is embedded")
-    what = " and ".join(embedded)
-    verb = "listens" if len(embedded) == 1 else "listen"
-    detail = f"{what} {verb} on 127.0.0.1 without a password"
+    said = [f"{' and '.join(private)} can be reached by you alone"] if private else []
+    if not exposed:
+        said = said or ["both engines are yours to protect: none is embedded"]
+        return Check("shared-machine", True, said[0])
+    verb = "listens" if len(exposed) == 1 else "listen"
+    said.append(f"{' and '.join(exposed)} {verb} on 127.0.0.1 without a password")
     if others := list(_other_people()):
-        names = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        remedy = "Where that matters, use a Milvus server with authorization and a MongoDB with users"
-        return Check("shared-machine", False, f"{detail}; {names} can log in here and reach them", remedy)
-    return Check("shared-machine", True, f"{detail}; no other login account is known here")
+        said.append(
+            f"{', '.join(others[:5])}{', ...' if len(others) > 5 else ''} can log in here and reach that"
+        )
+        remedy = "Where that matters, use servers with users: --milvus-uri, --database-uri"
+        return Check("shared-machine", False, "; ".join(said), remedy)
+    return Check("shared-machine", True, "; ".join([*said, "no other login account is known here"]))
 
 
 def _other_people() -> Iterator[str]:

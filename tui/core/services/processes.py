@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 import psutil
+
+# True for one process only: a child that inherits it never registers with FiftyOne's database service, and
+# loses its database when the parent exits.
+_PRIVATE = ("FIFTYONE_PRIVATE_DATABASE_PORT",)
+
+
+def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child process, without what is true for this process only."""
+    source = os.environ if environment is None else environment
+    return {name: value for name, value in source.items() if name not in _PRIVATE}
 
 
 def mine() -> Iterator[psutil.Process]:

@@ -84,8 +84,7 @@ class ZooModel:
             return False
         if ":" in self.hub:
             return bool(list(torch_checkpoints().glob(f"{self.hub.split(':')[1]}_*.pth")))
-        folder = f"models--{self.hub.replace('/', '--')}"
-        return any((root / folder / "snapshots").is_dir() for root in (zoo_dir(), _hugging_face()))
+        return bool(hub_snapshots(self.hub))
 
     def missing_packages(self) -> list[str]:
         """The Python packages it asks for that are not installed."""
@@ -123,6 +122,13 @@ def torch_checkpoints() -> Path:
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     home = os.environ.get("TORCH_HOME")
     return (Path(home).expanduser() if home else cache_home / "torch") / "hub" / "checkpoints"
+
+
+def hub_snapshots(name: str) -> list[Path]:
+    """The folders into which a Hugging Face name was downloaded, by FiftyOne or anybody; newest first."""
+    folder = f"models--{name.replace('/', '--')}"
+    found = [one for root in (zoo_dir(), _hugging_face()) for one in (root / folder / "snapshots").glob("*")]
+    return sorted(found, key=lambda one: one.stat().st_mtime, reverse=True)
 
 
 def torchvision_downloaded(name: str) -> bool:

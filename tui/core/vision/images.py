@@ -11,7 +11,7 @@ import stat
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """``(x, y, width, height)`` relative to the picture's size, as FiftyOne's ``bounding_box``."""
+
+
+class Patch(NamedTuple):
+    """A relative box, and what FiftyOne's ``alpha`` and ``force_square`` make of it before it is cut out.
+
+    ``alpha`` is how much wider and higher it becomes, 0.1 for a tenth; ``square`` widens its shorter side.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    alpha: float = 0.0
+    square: bool = False
+
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before their pixels are decoded; where stock FiftyOne fails too."""
@@ -110,22 +125,46 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def crop(image: Image.Image, box: Box) -> Image.Image:
+def crop(image: Image.Image, box: Box | Patch) -> Image.Image:
     """Cut out a relative box at the pixel edges of FiftyOne's patch extraction (truncated, not rounded).
 
     Raises:
         UnreadableImage: the box covers no pixel of the picture.
     """
-    x, y, width, height = box
-    if not all(-1e6 < value < 1e6 for value in box):
+    patch = Patch(*box)
+    if not all(-1e6 < value < 1e6 for value in patch):
         raise UnreadableImage("its box is out of range")
-    left, top = int(image.width * x), int(image.height * y)
-    right, bottom = int(image.width * (x + width)), int(image.height * (y + height))
-    left, top = max(left, 0), max(top, 0)
-    right, bottom = min(right, image.width), min(bottom, image.height)
+    left, right = _side(patch.x, patch.width, patch.alpha, image.width)
+    top, bottom = _side(patch.y, patch.height, patch.alpha, image.height)
     if right <= left or bottom <= top:
         raise UnreadableImage("its box covers no pixel")
+    if patch.square:
+        short = min(max(right - left, bottom - top), image.width, image.height)
+        left, right = _resized(left, right, short, image.width)
+        top, bottom = _resized(top, bottom, short, image.height)
     return image.crop((left, top, right, bottom))
+
+
+def _side(start: float, extent: float, alpha: float, pixels: int) -> tuple[int, int]:
+    """Where a relative side begins and ends in pixels, rounded as FiftyOne does: the order matters."""
+    first, last = _within(start), _within(start + extent)
+    if alpha:
+        pad = 0.5 * alpha * (last - first)
+        first, last = _within(first - pad), _within(last + pad)
+    return int(pixels * first), int(pixels * last)
+
+
+def _within(value: float) -> float:
+    return max(0.0, min(value, 1.0))
+
+
+def _resized(first: int, last: int, wanted: int, pixels: int) -> tuple[int, int]:
+    """Grow or shrink a side about its middle, and push it back into the picture."""
+    more = wanted - (last - first)
+    before = int(0.5 * more)
+    after = more - before
+    shift = max(0, before - first) - max(0, last + after - pixels)
+    return first - before + shift, last + after + shift
 
 
 def _check_file(path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from tui.core.vision.images import Box, UnreadableImage, crop, open_image
+from tui.core.vision.images import Box, Patch, UnreadableImage, crop, open_image
 
 
 class Preparer(Protocol):
@@ -39,7 +39,7 @@ class Task:
     """One file and what to take from it: relative boxes, or None for the whole picture."""
 
     path: str
-    boxes: tuple[Box | None, ...]
+    boxes: tuple[Box | Patch | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def prepare_task(model: Preparer, task: Task) -> list[Any]:
     return [_prepare_box(model, picture, box) for box in task.boxes]
 
 
-def _prepare_box(model: Preparer, picture: Image.Image, box: Box | None) -> Any:
+def _prepare_box(model: Preparer, picture: Image.Image, box: Box | Patch | None) -> Any:
     try:
         return model.prepare(picture if box is None else crop(picture, box))
     except UnreadableImage as error:
@@ -68,11 +68,13 @@ def _prepare_box(model: Preparer, picture: Image.Image, box: Box | None) -> Any:
         return Unusable(f"the model's preprocessing failed ({_first_line(error)})")
 
 
-def _hint(size: tuple[int, int] | None, boxes: Sequence[Box | None]) -> tuple[int, int] | None:
+def _hint(size: tuple[int, int] | None, boxes: Sequence[Box | Patch | None]) -> tuple[int, int] | None:
     if size is None:
         return None
-    width = min((box[2] for box in boxes if box is not None), default=1.0)
-    height = min((box[3] for box in boxes if box is not None), default=1.0)
+    # A side that alpha shortens leaves fewer pixels.
+    patches = [(Patch(*box), min(1.0 + Patch(*box).alpha, 1.0)) for box in boxes if box is not None]
+    width = min((patch.width * left for patch, left in patches), default=1.0)
+    height = min((patch.height * left for patch, left in patches), default=1.0)
     return int(size[0] / max(width, 0.01)), int(size[1] / max(height, 0.01))
 
 

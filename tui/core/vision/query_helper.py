@@ -111,7 +111,7 @@ class QueryHelper:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            from tui.core.embedded import child_environment
+            from tui.core.services.processes import child_environment
 
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tui.core.vision.query_helper"],

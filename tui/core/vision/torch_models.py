@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import torch
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
-from tui.core.vision import catalog, downloads
+from tui.core.vision import catalog, devices, downloads, zoo_models
 from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, optimised, split, to_rows
 from tui.core.vision.user_code import resolve
 
@@ -25,10 +27,16 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 def load(name: str, source: Source, device: str, precision: str, on_event: OnEvent) -> Embedder:
     """Load one model; see `tui.core.models.load_model`."""
-    place, notice = choose_device(device)
+    names, unused = devices.choose(device)
+    place = torch.device(names[0])
+    if place.type == "cuda":
+        torch.cuda.set_device(place)  # pinned memory and a user's own code go there too
+    precision, changed = devices.settle_precision(precision, place)
     try:
         if source == "fiftyone-zoo":
-            embedder = from_fiftyone(name, _zoo_model(name, place, on_event), place, precision)
+            embedder = from_fiftyone(name, zoo_models.zoo_model(name, place, on_event), place, precision)
+        elif source in ("huggingface", "openclip"):
+            embedder = from_fiftyone(name, zoo_models.checkpoint_model(name, place), place, precision)
         elif source == "torchvision":
             embedder = _torchvision(name, place, precision, on_event)
         else:
@@ -40,35 +48,8 @@ def load(name: str, source: Source, device: str, precision: str, on_event: OnEve
         raise KitescopeError(
             f"The model {name} cannot be loaded: {reason}", "Check the name, its files and its requirements"
         ) from error
-    embedder.notice = notice
+    embedder.notice = ". ".join(filter(None, (unused, changed)))
     return embedder
-
-
-def choose_device(name: str) -> tuple[Any, str]:
-    """The torch device of that name, and a sentence for the user when a GPU here stays unused.
-
-    Raises:
-        InvalidInput: there is no such device, or torch cannot use it.
-    """
-    usable = torch.cuda.is_available()
-    if name == "auto":
-        if usable or not _gpu_is_here():
-            return torch.device("cuda:0" if usable else "cpu"), ""
-        why = (
-            "this torch is built without CUDA" if torch.version.cuda is None else "its driver does not answer"
-        )
-        return torch.device(
-            "cpu"
-        ), f"An NVIDIA GPU is here, but torch cannot use it ({why}): running on the CPU"
-    try:
-        device = torch.device(name)
-    except (RuntimeError, ValueError) as error:
-        raise InvalidInput(f"There is no device {name!r}", "Use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not usable:
-        raise InvalidInput("torch cannot use a GPU here", "Use --device cpu, or install a torch with CUDA")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"There is no {name}", f"There are {torch.cuda.device_count()} GPUs, from cuda:0")
-    return device, ""
 
 
 def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEmbedder:
@@ -81,7 +62,7 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
 
     if not model.has_embeddings or model.media_type != "image":
         raise InvalidInput(f"The model {name} gives no embeddings of images", "See kitescope models list")
-    prompt = (lambda text: model.embed_prompts([text])) if model.can_embed_prompts else None
+    prompt = partial(_embed_prompt, model) if model.can_embed_prompts else None
     layer = getattr(getattr(model, "config", None), "embeddings_layer", None)
     plain = (
         isinstance(model, fout.TorchImageModel)
@@ -103,6 +84,18 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
 
         return TorchEmbedder(name, forward, split(model.transforms), device, precision, prompt)
     return _StockEmbedder(name, model, device, precision, prompt)
+
+
+def _embed_prompt(model: Any, text: str) -> Any:
+    """Hugging Face models of FiftyOne prepare a text only while they also prepare pictures."""
+    pictures = getattr(model, "preprocess", None)
+    if pictures is None:
+        return model.embed_prompts([text])
+    model.preprocess = True
+    try:
+        return model.embed_prompts([text])
+    finally:
+        model.preprocess = pictures
 
 
 class _StockEmbedder(TorchEmbedder):
@@ -139,29 +132,6 @@ class _StockEmbedder(TorchEmbedder):
         """Give the model's memory back."""
         self._model = None
         super().close()
-
-
-def _zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
-    entry = catalog.zoo()[name]
-    if missing := entry.missing_packages():
-        needs = " ".join(missing)
-        raise KitescopeError(f"The model {name} needs Python packages: {needs}", f"pip install {needs}")
-    folder = catalog.zoo_dir()
-    if entry.filename and entry.url:
-        downloads.fetch(entry.url, folder / entry.filename, on_event)
-    if entry.tokenizer:
-        downloads.fetch(entry.tokenizer[0], folder / entry.tokenizer[1], on_event)
-    if entry.weights:
-        import torchvision
-
-        # FiftyOne fetches the file above, but lets torchvision load its own copy from torch's cache.
-        url = torchvision.models.get_weight(entry.weights).url
-        downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
-    elif entry.hub and not entry.downloaded:
-        downloads.require_host("https://github.com" if ":" in entry.hub else "https://huggingface.co")
-    import fiftyone.zoo as foz
-
-    return foz.load_zoo_model(name, cache=False, device=str(device))
 
 
 def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> TorchEmbedder:
@@ -234,10 +204,9 @@ def _load_checkpoint(module: Any, path: Path) -> None:
 
 
 def _users(name: str, device: Any, precision: str) -> TorchEmbedder:
-    import fiftyone.core.models as fom
-
     made = resolve(name)()
-    if isinstance(made, fom.Model):
+    stock = sys.modules.get("fiftyone.core.models")  # whoever made one of its models has imported it
+    if stock is not None and isinstance(made, stock.Model):
         return from_fiftyone(name, made, getattr(made, "device", None) or device, precision)
     if not isinstance(made, torch.nn.Module):
         raise InvalidInput(
@@ -254,10 +223,6 @@ def _users_inputs(transforms: Any) -> Inputs:
     from torchvision.transforms import CenterCrop, Resize
 
     return Inputs((Resize(256), CenterCrop(224)), *_IMAGENET)
-
-
-def _gpu_is_here() -> bool:
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
 
 
 def _default_collate(batch: list[Any]) -> Any:

@@ -1,0 +1,58 @@
+"""``runs`` and ``collections`` on what others made or broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.cli.program import Cli, one_error_line
+from tests.core.making import all_ids, crash_stock, make_dataset, make_index, python, vectors
+from tests.engines.servers import MilvusLite, Mongod
+from tui.core.scope import Scope
+from tui.core.workspace import Workspace
+
+Name = Callable[[str], str]
+
+
+def test_a_run_that_a_crash_left_is_resumed_or_discarded(
+    cli: Cli, workspace: Workspace, mongod: Mongod, milvus_lite: MilvusLite, unique_name: Name
+) -> None:
+    name = unique_name("crash").replace("-", "_")
+    dataset = make_dataset(workspace, name, 5)
+    for key, at in (("a", "connect"), ("b", "upload")):
+        crash_stock(workspace, milvus_lite.uri, dataset, key, at, embeddings="emb")
+    health = {run["brain_key"]: run["health"] for run in cli("runs", "list", name, "--json").json}
+    assert health == {"a": "incomplete", "b": "incomplete"}
+    assert cli("runs", "resume", name, "a", "--json").json["added"] == 5
+    assert "is finished" in one_error_line(cli("runs", "resume", name, "a", ok=False))
+    assert "--yes" in one_error_line(cli("runs", "discard", name, "b", ok=False))
+    gone = cli("runs", "discard", name, "b", "--yes", "--json").json
+    assert (gone["dropped"], gone["vectors"]) == (True, 2)
+    refused = cli("runs", "discard", name, "a", "--yes", ok=False)
+    assert refused.code == 2 and "Delete it instead" in one_error_line(refused)
+    code = "import sys, fiftyone as fo\nprint(fo.load_dataset(sys.argv[1]).list_brain_runs())\n"
+    assert python(code, mongod.uri, name).splitlines()[-1] == "['a']"
+
+
+def test_info_tells_the_jobs_also_those_before_a_rename(
+    cli: Cli, workspace: Workspace, unique_name: Name
+) -> None:
+    name = unique_name("info").replace("-", "_")
+    make_dataset(workspace, name, 4)
+    collection = make_index(workspace, Scope(name), "before", vectors(4))
+    workspace.milvus().delete(collection, all_ids(workspace, Scope(name))[0][:1])
+    cli("sync", name, "before")
+    cli("runs", "rename", name, "before", "after")
+    cli("sync", name, "after")
+    make_index(workspace, Scope(name), "before", vectors(4), collection=f"{collection}_2")
+    cli("sync", name, "before")
+    info = cli("runs", "info", name, "after", "--json").json
+    assert [(job["brain_key"], job["kind"]) for job in info["jobs"]] == [
+        ("after", "sync"),
+        ("before", "sync"),
+    ]
+    assert info["former"][0][0] == "before" and info["collection_info"]["fields"][0]["name"] == "pk"
+    shown = cli("runs", "info", name, "after").out
+    assert "primary True" in shown and "kind sync" in shown
+    about = cli("collections", "info", collection, "--json").json
+    assert (about["owner"], about["vectors"], about["state"]) == (f"{name}/after", 3, "loaded")
+    assert about["fields"] == info["collection_info"]["fields"]

@@ -1,0 +1,60 @@
+"""The App's process, without FiftyOne: found again, stopped for good, and the line that leads to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from tests.cli.program import Cli
+from tui.core.files import private_dir, write_private
+from tui.jobs import fiftyone_app
+from tui.jobs.fiftyone_app import AppInfo, folder, ssh_line
+from tui.jobs.process import here, start_ticks
+
+
+@pytest.fixture
+def app() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the App's place, with a child of its own."""
+    sleep = "import time; time.sleep(600)"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleep!r}]); {sleep}"
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
+        info = AppInfo(process.pid, start_ticks(process.pid) or 0, here(), 5999, "x")
+        private_dir(folder())
+        write_private(folder() / "app.json", msgspec.json.encode(info).decode())
+        yield process
+        process.kill()
+
+
+def test_it_is_found_again_and_stopped_once(app: subprocess.Popen[bytes]) -> None:
+    found = fiftyone_app.running()
+    assert found and found.pid == app.pid and found.url == "http://127.0.0.1:5999/"
+    stopped = fiftyone_app.stop()
+    assert stopped == found and app.wait(60) is not None
+    assert fiftyone_app.running() is None and fiftyone_app.stop() is None
+
+
+def test_the_command_that_stops_engines_stops_it_too(app: subprocess.Popen[bytes]) -> None:
+    stopped = {one["engine"]: one["stopped"] for one in Cli(os.environ)("stop", "--json").json["stopped"]}
+    assert stopped["fiftyone-app"] is True and stopped["milvus"] is False
+    assert app.wait(60) is not None
+
+
+def test_another_process_of_the_same_number_is_not_the_app(app: subprocess.Popen[bytes]) -> None:
+    other = AppInfo(app.pid, 1, here(), 5999, "x")
+    write_private(folder() / "app.json", msgspec.json.encode(other).decode())
+    assert fiftyone_app.stop() is None and app.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [("10.1.2.3 55000 10.9.8.7 22", "@10.9.8.7"), ("10.1.2.3 55000 fe80::1 2222", " -p 2222 ")],
+)
+def test_the_line_leads_the_way_the_session_came(connection: str, expected: str) -> None:
+    line = ssh_line(5151, {"SSH_CONNECTION": connection})
+    assert line.startswith("ssh -N -L 5151:127.0.0.1:5151 ") and expected in line
+    assert "@" in ssh_line(5151, {}) and " -p" not in ssh_line(5151, {})

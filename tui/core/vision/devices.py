@@ -1,0 +1,233 @@
+"""What a model can run on here: which GPUs there are, how busy they are, and which of them a build takes.
+
+Looking needs no torch (nvidia-smi tells); choosing asks torch, because only torch knows what it can use.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import InvalidInput
+
+SYNTAX = re.compile(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*")
+WORDS = "auto, cpu, cuda:0, or several as cuda:0,cuda:1"
+
+_SMI_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One NVIDIA GPU: percent busy (None where it does not tell), MiB used by everyone, and in all."""
+
+    index: int
+    uuid: str
+    name: str
+    percent: int | None
+    used_mb: int
+    total_mb: int
+
+    def __str__(self) -> str:
+        busy = "" if self.percent is None else f"{self.percent}% busy, "
+        return f"{self.name} ({busy}{self.used_mb / 1024:.1f} of {self.total_mb / 1024:.0f} GiB used)"
+
+
+def smi(query: str) -> list[list[str]]:
+    """Ask nvidia-smi one question, such as ``--query-gpu=index``: cells of its rows; empty without an answer.
+
+    May take some 100 ms.
+    """
+    program = _program()
+    if program is None:
+        return []
+    try:
+        answer = subprocess.run(
+            [program, query, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=_SMI_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
+
+
+@cache
+def _program() -> str | None:
+    return shutil.which("nvidia-smi")
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Every NVIDIA GPU of this machine and its load now."""
+    cards = smi("--query-gpu=index,uuid,name,utilization.gpu,memory.used,memory.total")
+    return tuple(
+        Gpu(number(index) or 0, uuid, name, number(percent), number(used) or 0, number(total) or 0)
+        for index, uuid, name, percent, used, total in (card for card in cards if len(card) == 6)
+    )
+
+
+def number(text: str) -> int | None:
+    """A number that nvidia-smi told; None for its "[N/A]", which a card may answer to any single question."""
+    return int(text) if text.isdigit() else None
+
+
+def gpu_is_here() -> bool:
+    """Whether there is an NVIDIA GPU or its driver, usable or not."""
+    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
+
+
+def named(text: str) -> tuple[str, ...]:
+    """The devices that a list names, one by one; ``auto`` stays as it is. Torch is not asked.
+
+    Raises:
+        InvalidInput: that is no list of devices.
+    """
+    if not SYNTAX.fullmatch(text):
+        raise InvalidInput(f"There is no device {text!r}", f"Use {WORDS}")
+    return tuple(text.split(","))
+
+
+def forecast(text: str) -> tuple[str, str]:
+    """What a build with these devices runs on, and a warning or nothing, as far as torch need not be asked.
+
+    Raises:
+        InvalidInput: there is no such device.
+    """
+    wanted = named(text)
+    if all(one == "cpu" for one in wanted):
+        return _on_cpu(len(wanted)), ""
+    found = _visible(gpus())
+    if found and not _built_without_cuda():
+        if wanted == ("auto",):
+            return "; ".join(map(str, found)), ""
+        _require(wanted, len(found))
+        return "; ".join("CPU" if one == "cpu" else str(found[_index(one)]) for one in wanted), ""
+    if wanted != ("auto",):
+        _require(wanted, 0)
+    if not gpu_is_here():
+        return _on_cpu(1), ""
+    return _on_cpu(1), f"{_unusable(_built_without_cuda())}: it will run on the CPU"
+
+
+def choose(text: str) -> tuple[tuple[str, ...], str]:
+    """Torch's names of the devices to run on, and a sentence for the user when a GPU here stays unused.
+
+    ``auto`` is every GPU that torch sees, or the CPU.
+
+    Raises:
+        InvalidInput: there is no such device, or torch cannot use it.
+    """
+    wanted = named(text)
+    if all(one == "cpu" for one in wanted):
+        return wanted, ""
+    tame_threads()
+    import torch
+
+    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == ("auto",):
+        if usable:
+            return tuple(f"cuda:{place}" for place in range(usable)), ""
+        notice = f"{_unusable(torch.version.cuda is None)}: running on the CPU" if gpu_is_here() else ""
+        return ("cpu",), notice
+    _require(wanted, usable, without_cuda=torch.version.cuda is None)
+    return tuple(one if one == "cpu" else f"cuda:{_index(one)}" for one in wanted), ""
+
+
+def settle_precision(precision: str, device: Any) -> tuple[str, str]:
+    """The precision that a torch device can do, and a sentence when it is not the one asked for.
+
+    Args:
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which is fp32.
+    """
+    import torch
+
+    if precision in ("auto", "fp32"):
+        return "fp32", ""
+    if device.type == "cuda":
+        if precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0):
+            name = torch.cuda.get_device_name(device)
+            return "fp16", f"{name} has no bf16: using fp16"
+        return precision, ""
+    if precision == "fp16":
+        return "fp32", "fp16 is for GPUs: using fp32 on this CPU"
+    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "fp32", "This CPU has no bf16: using fp32"
+    return precision, ""
+
+
+def tame_threads() -> None:
+    """Make torch's threads sleep while they wait, unless the user said otherwise; before torch is imported.
+
+    Threads that spin starve each other on a busy machine: 2 images/s became 18.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _on_cpu(processes: int) -> str:
+    count = processors()
+    split = f", shared by {processes} processes" if processes > 1 else ""
+    return f"CPU, {count} processor{'s' if count != 1 else ''}{split}"
+
+
+def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = None) -> None:
+    """Refuse names of GPUs when only so many are usable."""
+    missing = [one for one in wanted if one != "cpu" and _index(one) >= usable]
+    if not missing:
+        return
+    if usable:
+        count = "is one GPU" if usable == 1 else f"are {usable} GPUs"
+        raise InvalidInput(f"There is no {missing[0]}", f"There {count}, from cuda:0")
+    without = _built_without_cuda() if without_cuda is None else without_cuda
+    what = _unusable(without) if gpu_is_here() else "No NVIDIA GPU is here"
+    raise InvalidInput(what, "Use --device cpu, or see 'kitescope doctor'")
+
+
+def _index(name: str) -> int:
+    return int(name.partition(":")[2] or 0)
+
+
+def _visible(found: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that a process of ours sees, in its order."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return tuple(found)
+    by_name = {str(one.index): one for one in found}
+    seen: list[Gpu] = []
+    for word in filter(None, (part.strip() for part in allowed.split(","))):
+        match = by_name.get(word) or next((one for one in found if one.uuid.startswith(word)), None)
+        if match is None:  # CUDA stops reading at the first that it does not know
+            break
+        seen.append(match)
+    return tuple(seen)
+
+
+@cache
+def _built_without_cuda() -> bool:
+    try:
+        return "+cpu" in metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return True
+
+
+def _unusable(without_cuda: bool) -> str:
+    if without_cuda:
+        why = "this torch is built without CUDA"
+    elif os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        why = "CUDA_VISIBLE_DEVICES hides it"
+    else:
+        why = "its driver does not answer"
+    return f"An NVIDIA GPU is here, but torch cannot use it ({why})"

@@ -1,0 +1,118 @@
+"""Labels drawn on a picture: masks, outlines, points. Their words are the caller's business."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tui.core.vision.images import Box, open_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tui.core.documents.labels import Label, Point
+
+Colour = tuple[int, int, int]
+
+OWN_COLOUR: Colour = (255, 213, 0)
+"""Of the box that a patch was cut from."""
+_COLOURS: tuple[Colour, ...] = (
+    (0, 200, 255), (255, 96, 96), (96, 224, 96), (255, 128, 224), (255, 160, 64), (160, 144, 255),
+    (64, 224, 192), (224, 224, 96), (128, 176, 255), (240, 150, 130),
+)  # fmt: skip
+_SHARE = 0.45  # of a mask's colour where it covers the picture
+_MOST_MASK_BYTES = 256 * 1024 * 1024
+
+
+def colour_of(label: Label) -> Colour:
+    """The same colour for the same name, in every picture and every session."""
+    return _COLOURS[crc32(f"{label.field}\0{label.name}".encode("utf-8", "replace")) % len(_COLOURS)]
+
+
+def draw_labels(
+    picture: Image.Image, labels: Sequence[Label], own: Box | None = None, *, thick: int = 1
+) -> None:
+    """Draw labels on an RGB picture in place, and over them ``own``, the box of a patch.
+
+    Args:
+        thick: the width of lines in pixels. Outlines thicker than one pixel get a dark rim.
+    """
+    for label in labels:
+        if label.mask is not None or label.mask_path is not None:
+            _blend(picture, label)
+    pen = ImageDraw.Draw(picture)
+    for label in labels:
+        colour = colour_of(label)
+        if label.box is not None:
+            _rectangle(pen, picture.size, label.box, colour, thick)
+        for line in label.lines:
+            places = [_pixel(picture.size, point) for point in (*line, *line[:1] * label.closed)]
+            pen.line(places, fill=colour, width=thick)
+        for point in label.points:
+            x, y = _pixel(picture.size, point)
+            pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=colour)
+    if own is not None:
+        _rectangle(pen, picture.size, own, OWN_COLOUR, thick)
+
+
+def _pixel(size: tuple[int, int], point: Point) -> tuple[int, int]:
+    return round(point[0] * (size[0] - 1)), round(point[1] * (size[1] - 1))
+
+
+def _rectangle(pen: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour: Colour, thick: int) -> None:
+    left, top = _pixel(size, (box[0], box[1]))
+    right, bottom = _pixel(size, (box[0] + box[2], box[1] + box[3]))
+    right, bottom = max(right, left), max(bottom, top)
+    if thick > 1:
+        pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=(0, 0, 0), width=thick + 2)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
+
+
+def _blend(picture: Image.Image, label: Label) -> None:
+    """Tint what a mask covers; one that cannot be read leaves the picture as it is."""
+    try:
+        mask = _mask(label)
+    except Exception:
+        # Damaged compressed data raise nearly everything, and the picture is worth more than its mask.
+        return
+    box = label.box or (0.0, 0.0, 1.0, 1.0)
+    left, top = round(box[0] * picture.width), round(box[1] * picture.height)
+    width, height = max(round(box[2] * picture.width), 1), max(round(box[3] * picture.height), 1)
+    if width > 4 * picture.width or height > 4 * picture.height:
+        return
+    tint, covered = _tinted(mask, label)
+    whole = Image.fromarray(tint).resize((width, height), Image.Resampling.NEAREST)
+    where = Image.fromarray(covered).resize((width, height), Image.Resampling.NEAREST)
+    picture.paste(whole, (left, top), where)
+
+
+def _mask(label: Label) -> NDArray[np.generic]:
+    if label.mask is not None:
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(label.mask, _MOST_MASK_BYTES)
+        return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False))
+    assert label.mask_path is not None
+    picture = Image.open(label.mask_path)
+    if picture.mode in ("1", "L", "P", "I", "I;16"):
+        return np.asarray(picture)
+    return np.asarray(open_image(label.mask_path))
+
+
+def _tinted(mask: NDArray[np.generic], label: Label) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The colour of each pixel of a mask (h, w, 3), and how much of it counts (h, w)."""
+    share = np.uint8(255 * _SHARE)
+    if mask.ndim == 3:
+        return np.ascontiguousarray(mask[:, :, :3], np.uint8), np.where(mask.any(axis=2), share, 0).astype(
+            np.uint8
+        )
+    values = mask.astype(np.int64)
+    covered = np.where(values != 0, share, 0).astype(np.uint8)
+    if label.box is not None:
+        return np.broadcast_to(np.array(colour_of(label), np.uint8), (*mask.shape, 3)).copy(), covered
+    return np.array(_COLOURS, np.uint8)[values % len(_COLOURS)], covered

@@ -1,0 +1,125 @@
+"""Calling a model so that neither memory nor one bad input ends the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tui.core.errors import KitescopeError
+from tui.core.vision.preparation import Unusable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tui.core.models import Embedder
+
+_HOPELESS = 8  # failures without one success: it is the model, not the pictures
+
+
+class DeviceLost(KitescopeError):
+    """The device failed, and nothing more can be computed on it by this process."""
+
+
+class Runner:
+    """Calls the model: halves the batch when memory runs out, finds the one input that breaks a batch.
+
+    Args:
+        most: inputs at a time at most; None takes what comes.
+    """
+
+    def __init__(self, model: Embedder, most: int | None = None) -> None:
+        self._model = model
+        self._most = most
+        self._worked = False
+        self._failures: list[Exception] = []
+        self.dim = model.dim
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """One vector of shape ``(dim,)`` or `Unusable` for each input, in order.
+
+        Raises:
+            DeviceLost: the GPU failed.
+            KitescopeError: the model never worked, and that cannot be the pictures' fault any more.
+        """
+        outcomes: list[Any] = []
+        while len(outcomes) < len(inputs):
+            start = len(outcomes)
+            outcomes.extend(self._part(inputs[start : start + (self._most or len(inputs))]))
+        if len(self._failures) >= _HOPELESS:
+            self.finish()
+        return outcomes
+
+    def finish(self) -> None:
+        """Say so when the model failed on everything it was given.
+
+        Raises:
+            KitescopeError: it did.
+        """
+        if self._failures and not self._worked:
+            raise KitescopeError(
+                f"The model {self._model.name} failed: {_first_line(self._failures[0])}",
+                "Choose another model, or check this one in Python",
+            ) from self._failures[0]
+
+    def _part(self, part: Sequence[Any]) -> list[Any]:
+        try:
+            return self._checked(self._model.embed(part))
+        except Exception as error:
+            failure = error.with_traceback(None)  # its frames would keep the failed batch in memory
+        if _device_lost(failure):
+            raise DeviceLost(
+                f"The GPU failed: {_first_line(failure)}", "Start again to continue; what was written is kept"
+            ) from failure
+        if len(part) == 1:
+            return [self._give_up(failure)]
+        half = len(part) // 2
+        if _out_of_memory(failure):
+            self._most = half
+            _free_memory(failure)
+        return [*self._part(part[:half]), *self._part(part[half:])]
+
+    def _checked(self, vectors: NDArray[np.float32]) -> list[Any]:
+        import numpy as np
+
+        self._worked = True
+        finite = np.isfinite(vectors.sum(axis=1, dtype=np.float64))
+        bad = Unusable("the model's vector is not finite (a higher precision may help)")
+        return [vector if good else bad for vector, good in zip(vectors, finite, strict=True)]
+
+    def _give_up(self, error: Exception) -> Unusable:
+        if len(self._failures) < _HOPELESS:
+            self._failures.append(error)
+        if _out_of_memory(error):
+            return Unusable("not enough memory to embed it")
+        return Unusable(f"the model failed on it ({_first_line(error)})")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+    )
+
+
+def _device_lost(error: Exception) -> bool:
+    """Whether CUDA gave up: every later call of this process would fail the same way."""
+    return (
+        isinstance(error, RuntimeError)
+        and not _out_of_memory(error)
+        and ("CUDA error" in str(error) or type(error).__name__ == "AcceleratorError")
+    )
+
+
+def _free_memory(error: Exception) -> None:
+    """Give back what the GPU's allocator holds in pieces of the wrong size."""
+    if type(error).__name__ == "OutOfMemoryError":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -1,0 +1,66 @@
+"""What the large picture shows besides the picture: the sample's fields and labels, read when one stays."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.message import Message
+from textual.timer import Timer
+
+from tui.screens.base import BaseScreen, core_call
+from tui.screens.search_messages import DetailRead
+
+if TYPE_CHECKING:
+    from tui.core.documents.labels import SampleDetail
+
+# A held key passes pictures faster than this; only where it stops is anything read.
+_STAYED = 0.12
+_KEPT = 100
+
+
+class Looking(BaseScreen):
+    """A screen that shows one picture large; subclasses say what changes when more is known of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._details: OrderedDict[tuple[str, str], SampleDetail] = OrderedDict()
+        self._staying: Timer | None = None
+        self._with_labels = True
+
+    def known_of(self, dataset: str, sample_id: str) -> SampleDetail | None:
+        """What is known of a sample; what is not is read soon, unless another is asked about before."""
+        if self._staying is not None:
+            self._staying.stop()
+            self._staying = None
+        known = self._details.get((dataset, sample_id))
+        if known is None:
+            self._staying = self.set_timer(_STAYED, lambda: self._load_detail(dataset, sample_id))
+        return known
+
+    def forget_details(self) -> None:
+        """Read every sample again."""
+        self._details.clear()
+
+    @core_call("reading the labels")
+    def _load_detail(self, dataset: str, sample_id: str) -> Message | None:
+        from tui.core.documents.labels import sample_detail
+
+        return DetailRead(dataset, sample_detail(self.kitescope.workspace, dataset, sample_id))
+
+    @on(DetailRead)
+    def _detail_read(self, message: DetailRead) -> None:
+        self._details[message.dataset, message.detail.sample_id] = message.detail
+        while len(self._details) > _KEPT:
+            self._details.popitem(last=False)
+        self.detail_arrived()
+
+    def detail_arrived(self) -> None:
+        """More is known of a sample."""
+
+    def action_labels(self) -> None:
+        """Draw the labels on the large picture, or leave them out."""
+        self._with_labels = not self._with_labels
+        self.tell(f"Labels are {'drawn on' if self._with_labels else 'left off'} the large picture.")
+        self.detail_arrived()
