@@ -121,6 +121,15 @@ def test_how_safe_the_login_is(flags: dict[str, object], ok: bool, words: str) -
     assert (found.ok, words in found.detail) == (ok, True)
 
 
+def test_a_path_whose_vectors_others_may_read(home: Path) -> None:
+    settings = resolve(flags={"uri": str(home / "x.db")}, env={})
+    (home / "x.db").mkdir(mode=0o700)
+    assert doctor._milvus_login(settings).ok
+    (home / "x.db").chmod(0o755)
+    found = doctor._milvus_login(settings)
+    assert (found.ok, found.remedy) == (False, f"chmod 700 {home / 'x.db'}")
+
+
 def test_a_check_that_breaks_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, mongod: Mongod, milvus_lite: MilvusLite
 ) -> None:

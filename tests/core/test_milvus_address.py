@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tui.core.services import milvus_address
-from tui.core.services.milvus_address import candidates, private_socket, socket_of
+from tui.core.services.milvus_address import candidates, local_path, private_socket, socket_of
 
 
 @pytest.fixture
@@ -76,3 +76,10 @@ def test_nowhere_where_nothing_is_short_enough(temporary: Path, monkeypatch: pyt
 )
 def test_the_socket_of_a_uri(uri: str, path: Path | None) -> None:
     assert socket_of(uri) == path
+
+
+def test_the_path_of_a_uri(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    assert local_path("~/x.db") == local_path("x.db") == local_path("./y/../x.db") == home / "x.db"
+    for server in ("http://h/x.db", "unix:/run/x.db", "tcp://h:1", "x.sock", ""):
+        assert local_path(server) is None

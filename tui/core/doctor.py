@@ -6,6 +6,7 @@ Both engines are really contacted: with nothing configured, the embedded ones ar
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -86,7 +87,7 @@ def _milvus(workspace: Workspace) -> Check:
     uri = settings.milvus["uri"]
     source = f" (from {uri.source})" if uri.value is not None else ""
     if (server := own_server(settings)) is not None:
-        where = f"embedded at {server.answering(settings.timeout)[1]}, data in {server.data}{source}"
+        where = f"served at {server.answering(settings.timeout)[1]}, data in {server.data}{source}"
     else:
         where = f"{mask_uri(str(uri.value))}{source}"
     return Check("milvus", True, f"{milvus.server_version()}, {count} collections, {where}", required=True)
@@ -94,8 +95,15 @@ def _milvus(workspace: Workspace) -> Check:
 
 def _milvus_login(settings: Settings) -> Check:
     """Whether somebody else could do the same, and whether the password travels in the clear."""
-    if own_server(settings) is not None:
-        return Check("milvus-login", True, "the embedded Milvus has no logins; see shared-machine")
+    if (server := own_server(settings)) is not None:
+        if server.data.exists() and server.data.stat().st_mode & 0o077:
+            # A .db path that stock FiftyOne or pymilvus made.
+            detail, remedy = (
+                f"other users may read {server.data}",
+                f"chmod 700 {shlex.quote(str(server.data))}",
+            )
+            return Check("milvus-login", False, detail, remedy)
+        return Check("milvus-login", True, "Milvus Lite has no logins; see shared-machine")
     kwargs = settings.milvus_kwargs()
     uri = str(kwargs["uri"])
     secret = bool(kwargs.get("token") or kwargs.get("password") or has_password(uri))
@@ -131,7 +139,7 @@ def _shared_machine(settings: Settings) -> Check:
     if (server := own_server(settings)) is not None:
         listening = server.answering(settings.timeout)[1]
         # A server that does not run was named by the check before, and is private when it starts.
-        (exposed if listening.startswith("http") else private).append("the embedded Milvus")
+        (exposed if listening.startswith("http") else private).append(server.what)
     if settings.embedded_database:
         exposed.append("FiftyOne's own mongod")
     return machine.shared_machine(private, exposed)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tui import paths
 from tui.core.services import fiftyone_service
-from tui.core.services.lite_server import LiteServer
+from tui.core.services.lite_server import LiteServer, known_servers, server_of
+from tui.core.services.milvus_address import local_path, socket_of
 
 if TYPE_CHECKING:
     from tui.core.settings import Settings
@@ -23,7 +24,7 @@ class EngineStatus:
     """One embedded engine as it is now.
 
     Args:
-        engine: ``milvus`` or ``fiftyone-database``.
+        engine: ``milvus``, ``fiftyone-database``, or ``milvus PATH`` for a ``.db`` path of the user's.
         running: whether its process is there and answers.
         address: where it listens, or nothing.
         pids: its processes.
@@ -57,7 +58,7 @@ def milvus_data() -> Path:
 
 def milvus_server() -> LiteServer:
     """The embedded Milvus, whether it runs or not."""
-    return LiteServer(milvus_data(), "milvus", "The embedded Milvus")
+    return LiteServer(milvus_data(), "milvus", "the embedded Milvus", embedded=True)
 
 
 def ensure_milvus(timeout: float = 5.0) -> str:
@@ -76,7 +77,8 @@ def milvus_kwargs(settings: Settings) -> dict[str, str | bool]:
     """What a client connects with: the settings, or a server of ours, started, where they mean one.
 
     Raises:
-        EngineUnreachable: the embedded Milvus does not start, or is there and does not answer.
+        EngineUnreachable: our server does not start, or is there and does not answer.
+        InvalidInput: the URI is a path where no Milvus Lite database can be.
     """
     values = settings.milvus_kwargs()
     if (server := own_server(settings)) is None:
@@ -89,48 +91,66 @@ def milvus_kwargs(settings: Settings) -> dict[str, str | bool]:
 def own_server(settings: Settings) -> LiteServer | None:
     """The Milvus Lite server of ours that these settings mean; None: a server of the user's."""
     uri = settings.milvus["uri"].value
-    embedded = milvus_server()
-    return embedded if uri is None or embedded.listens_at(str(uri)) else None
+    if uri is None:
+        return milvus_server()
+    if (data := local_path(str(uri))) is not None:
+        return server_of(data)
+    if (place := socket_of(str(uri))) is not None:
+        # An address that 'connections export' printed: whoever uses it means the server behind it.
+        ours = (milvus_server(), *known_servers())
+        return next((server for server in ours if server.may_listen_at(place)), None)
+    return None
 
 
 def status(database_dir: str | None = None) -> list[EngineStatus]:
-    """Both embedded engines; starts nothing and waits at most a second.
+    """Both embedded engines, and the Milvus Lite servers of ``.db`` paths that run; starts nothing.
+
+    Waits at most a second for each.
 
     Args:
         database_dir: FiftyOne's data folder (``Settings.database_dir``); the default one unless given.
     """
-    server = milvus_server()
-    process, uri, answering = server.answering(1.0)
-    detail = "answers" if answering else "is there and does not answer" if process else "is not running"
-    milvus = EngineStatus(
-        "milvus", answering, uri, (process.pid,) if process else (), server.data, server.log, detail
-    )
     folder = Path(database_dir or fiftyone_service.default_dir())
     found = fiftyone_service.find(folder)
-    return [
-        milvus,
-        EngineStatus(
-            "fiftyone-database",
-            found.port is not None,
-            f"mongodb://127.0.0.1:{found.port}" if found.port else "",
-            found.pids,
-            folder,
-            folder / "log" / "mongo.log",
-            found.detail(),
-        ),
-    ]
+    database = EngineStatus(
+        "fiftyone-database",
+        found.port is not None,
+        f"mongodb://127.0.0.1:{found.port}" if found.port else "",
+        found.pids,
+        folder,
+        folder / "log" / "mongo.log",
+        found.detail(),
+    )
+    named = [_milvus_status(server) for server in known_servers()]
+    return [_milvus_status(milvus_server()), database, *(one for one in named if one.pids)]
+
+
+def _milvus_status(server: LiteServer) -> EngineStatus:
+    process, uri, answering = server.answering(1.0)
+    detail = "answers" if answering else "is there and does not answer" if process else "is not running"
+    pids = (process.pid,) if process else ()
+    return EngineStatus(_engine(server), answering, uri, pids, server.data, server.log, detail)
+
+
+def _engine(server: LiteServer) -> str:
+    return "milvus" if server.embedded else f"milvus {server.data}"
 
 
 def stop(database_dir: str | None = None) -> list[Stopped]:
-    """Stop the Milvus Lite server; FiftyOne's service stops by itself, so say who still needs it.
+    """Stop the Milvus Lite servers; FiftyOne's service stops by itself, so say who still needs it.
 
     Raises:
-        EngineUnreachable: another process holds the lock for longer than a start takes.
+        EngineUnreachable: another process holds a lock for longer than a start takes.
     """
-    server = milvus_server()
-    if (process := server.stop()) is None:
-        done = Stopped("milvus", False, "was not running")
-    else:
-        done = Stopped("milvus", True, f"stopped (pid {process.pid}); its data stays in {server.data}")
+    done = _stop_milvus(milvus_server())
     stopped, detail = fiftyone_service.release(Path(database_dir or fiftyone_service.default_dir()))
-    return [done, Stopped("fiftyone-database", stopped, detail)]
+    named = [_stop_milvus(server) for server in known_servers()]
+    database = Stopped("fiftyone-database", stopped, detail)
+    return [done, database, *(one for one in named if one.stopped)]
+
+
+def _stop_milvus(server: LiteServer) -> Stopped:
+    if (process := server.stop()) is None:
+        return Stopped(_engine(server), False, "was not running")
+    detail = f"stopped (pid {process.pid}); its data stays in {server.data}"
+    return Stopped(_engine(server), True, detail)

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui import keys, paths
+from tui import keys
 from tui.core.errors import KitescopeError
 from tui.core.indexes import BuildSpec
 from tui.core.scope import Scope
@@ -164,6 +164,7 @@ class BuildScreen(BaseScreen):
 
     @core_call("planning")
     def _load_plan(self, spec: BuildSpec) -> Message | None:
+        from tui.core.embedded import own_server
         from tui.core.indexes import plan
 
         workspace = self.kitescope.workspace
@@ -171,8 +172,8 @@ class BuildScreen(BaseScreen):
             found = plan(workspace, spec)
         except KitescopeError as error:
             return PlanKnown(Planned(spec, None, error))
-        here = workspace.settings.embedded_milvus
-        room = room_at(paths.data_dir() / "milvus") if here else None
+        server = own_server(workspace.settings)
+        room = room_at(server.data) if server is not None else None
         rate = measured(spec.source, spec.device, self.state.jobs or ())
         return PlanKnown(Planned(spec, Outlook(found, spec.scope.dataset, room, rate)))
 

@@ -140,7 +140,7 @@ def _checks(name: str) -> Wrong:
 
 
 def _milvus_uri(text: str) -> str:
-    if not text or text.endswith(".db"):
+    if not text or text.endswith(".db") or text.startswith("unix:/"):
         return ""
     if "://" not in text:
         return "Begin with http:// or https:// (or name a Milvus Lite file that ends in .db)"

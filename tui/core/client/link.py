@@ -156,8 +156,6 @@ def _check(uri: str, given: Mapping[str, str | bool]) -> None:
             raise InvalidInput(f"The file of {name} does not exist: {path}", "Correct the path")
     if "user" in given and "password" not in given:
         raise InvalidInput("A Milvus user is set without a password", "Set the password too")
-    if uri.endswith(".db") and not uri.startswith(("http", "tcp", "unix")):
-        return
     try:
         parts = urlsplit(uri)
         usable = parts.scheme in ("http", "https", "tcp", "unix") and (parts.port or 1) > 0
@@ -275,10 +273,6 @@ def _from_milvus(error: Exception, address: str, name: str) -> KitescopeError:
     if any(word in lowered for word in _FULL):
         return KitescopeError(
             f"The disk of Milvus at {address} is full", "Free space there; what was stored is kept"
-        )
-    if "open local milvus failed" in lowered:
-        return EngineUnreachable(
-            f"The Milvus Lite file {address} cannot be opened", "Close the program that has it open"
         )
     if type(error).__name__ == "ConnectionConfigException":
         return InvalidInput(

@@ -31,7 +31,8 @@ def env_lines(settings: Settings, *, with_secrets: bool = False) -> str:
     """
     lines = []
     if (server := own_server(settings)) is not None:
-        lines.append(f"# {server.what} listens there while it runs; kitescope starts it")
+        lines.append(f"# {server.what} listens there while it runs:")
+        lines.append("# kitescope starts it when it needs it, 'kitescope stop' ends it")
     for name, value in milvus_kwargs(settings).items():
         variable = f"{_PREFIX}{name.upper()}"
         if _is_secret(name, value) and not with_secrets:

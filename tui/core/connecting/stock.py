@@ -15,6 +15,7 @@ from typing import Any
 
 from tui.core.errors import InvalidInput
 from tui.core.files import read_text
+from tui.core.services.milvus_address import local_path
 
 MILVUS_PARAMETERS = (
     "uri",
@@ -103,7 +104,9 @@ def typed(name: str, value: object, where: str) -> str | bool | None:
             raise InvalidInput(f"{where} is neither true nor false", "Write true or false")
         return word in _TRUE
     if isinstance(value, str):
-        return value or None
+        # A path is made absolute: jobs and later sessions may begin in another folder.
+        path = local_path(value) if name == "uri" else None
+        return str(path) if path is not None else value or None
     if isinstance(value, (int, float)):
         return str(value)
     raise InvalidInput(f"{where} is not a text", "Write it in quotes")

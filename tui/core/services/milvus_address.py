@@ -45,6 +45,14 @@ def uri_of(address: str) -> str:
     return address if address.startswith(_SCHEME) else f"http://{address}"
 
 
+def local_path(uri: str) -> Path | None:
+    """The data folder of Milvus Lite that a URI like ``~/x.db`` names; None where it names a server."""
+    if not uri.endswith(".db") or "://" in uri or uri.startswith(_SCHEME):
+        return None
+    # Not pathlib: it raises for a user that does not exist, and resolve() would follow links.
+    return Path(os.path.abspath(os.path.expanduser(uri)))  # noqa: PTH100, PTH111
+
+
 def socket_of(uri: str) -> Path | None:
     """The socket of a ``unix:`` URI."""
     path = uri.removeprefix(_SCHEME)
