@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from tui.core.connecting import network, tls
 from tui.core.connecting.masking import mask_uri
 from tui.core.embedded import milvus_kwargs, own_server
-from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError, UnknownName
+from tui.core.errors import EngineUnreachable, KitescopeError, UnknownName
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
     from tui.core.settings import Settings
+
+_LEAST = 0.2
 
 StepName = Literal["start", "resolve", "TCP", "TLS", "login", "version", "database", "collections"]
 
@@ -55,17 +53,22 @@ class _Trial:
     host: str = ""
     port: int = 0
     secure: bool = False
-    address: str = ""
     milvus: Milvus | None = None
     version: str | None = None
     collections: tuple[str, ...] | None = None
     error: KitescopeError | None = None
     wrong_database: UnknownName | None = None
     steps: list[Step] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def left(self) -> float:
+        """Seconds that this step may take: all of them together have the timeout."""
+        return max(_LEAST, self.settings.timeout - (time.perf_counter() - self.began))
 
 
 def run_test(settings: Settings, on_step: Callable[[Step], None] = lambda _step: None) -> ConnectionTest:
-    """Walk the steps; ``on_step`` hears of each as it ends. Each takes at most ``settings.timeout`` seconds.
+    """Walk the steps; ``on_step`` hears of each as it ends. Together they have ``settings.timeout`` seconds.
 
     Nothing is raised for a connection that does not work: the answer says so.
     """
@@ -141,89 +144,17 @@ def _parts(uri: str) -> tuple[str, int, bool] | None:
 
 
 def _resolve(trial: _Trial) -> str:
-    # getaddrinfo knows no timeout, so it is given one by being left behind in its thread.
-    pool = ThreadPoolExecutor(1)
-    try:
-        asked = pool.submit(socket.getaddrinfo, trial.host, trial.port, type=socket.SOCK_STREAM)
-        found = asked.result(trial.settings.timeout)
-    except FutureTimeout as error:
-        raise EngineUnreachable(
-            f"The name {trial.host} was not resolved in time", "Check the name server, or use an address"
-        ) from error
-    except OSError as error:
-        raise EngineUnreachable(
-            f"The name {trial.host} has no address ({error.strerror or error})", "Correct the host in the URI"
-        ) from error
-    finally:
-        pool.shutdown(wait=False)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    trial.address = addresses[0]
-    return ", ".join(addresses)
+    return ", ".join(network.resolve(trial.host, trial.port, trial.left))
 
 
 def _tcp(trial: _Trial) -> str:
-    with _connected(trial):
+    with network.connect(trial.host, trial.port, trial.left):
         return f"{trial.host}:{trial.port} is open"
 
 
-def _connected(trial: _Trial, timeout: float | None = None) -> socket.socket:
-    where = f"{trial.host}:{trial.port}"
-    try:
-        return socket.create_connection((trial.host, trial.port), timeout or trial.settings.timeout)
-    except TimeoutError as error:
-        raise EngineUnreachable(
-            f"{where} does not answer", "Check the address, and whether a firewall is in between"
-        ) from error
-    except OSError as error:
-        raise EngineUnreachable(
-            f"{where}: {(error.strerror or str(error)).lower()}",
-            "See that Milvus is running there, and that the port is right",
-        ) from error
-
-
 def _tls(trial: _Trial) -> str:
-    context = _context(trial)
-    name = str(trial.settings.milvus["server_name"].value or trial.host)
-    with _connected(trial) as plain:
-        try:
-            with context.wrap_socket(plain, server_hostname=name) as tls:
-                certificate = tls.getpeercert() or {}
-                return f"{tls.version()}, certificate until {certificate.get('notAfter', 'unknown')}"
-        except ssl.SSLCertVerificationError as error:
-            raise InvalidInput(
-                f"The server's certificate is not accepted: {error.verify_message}",
-                "Set the server pem (one-way) or the CA pem (two-way), and the server name in it",
-            ) from error
-        except TimeoutError as error:
-            raise EngineUnreachable(
-                f"{trial.host}:{trial.port} does not answer the TLS handshake", "See whether it speaks TLS"
-            ) from error
-        except (ssl.SSLError, OSError) as error:
-            raise EngineUnreachable(
-                f"The TLS handshake failed ({getattr(error, 'reason', None) or error})",
-                "See whether the server speaks TLS; if it does not, use http:// and no --milvus-secure",
-            ) from error
-
-
-def _context(trial: _Trial) -> ssl.SSLContext:
-    """As Milvus' client will do it: the CA of two-way TLS, else the server's pem, else the system's roots."""
     values = {name: value.value for name, value in trial.settings.milvus.items()}
-    two_way = values["client_pem_path"] and values["client_key_path"] and values["ca_pem_path"]
-    roots = values["ca_pem_path"] if two_way else values["server_pem_path"]
-    for name in ("client_pem_path", "client_key_path", "ca_pem_path", "server_pem_path"):
-        if values[name] and not Path(str(values[name])).is_file():
-            raise InvalidInput(f"The file of {name} does not exist: {values[name]}", "Correct the path")
-    try:
-        context = ssl.create_default_context(cafile=str(roots) if roots else None)
-        # gRPC's servers hang up on clients that do not offer HTTP/2.
-        context.set_alpn_protocols(["h2"])
-        # A server's own certificate is trusted as it is, also when it is no authority.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if two_way:
-            context.load_cert_chain(str(values["client_pem_path"]), str(values["client_key_path"]))
-    except (ssl.SSLError, OSError) as error:
-        raise InvalidInput(f"A PEM file cannot be used ({error})", "Check the certificate files") from error
-    return context
+    return tls.shake_hands(trial.host, trial.port, values, trial.left)
 
 
 def _login(trial: _Trial) -> str:
@@ -231,14 +162,16 @@ def _login(trial: _Trial) -> str:
 
     trial.settings.require_secret()
     try:
-        trial.milvus = Milvus.connect(trial.kwargs, trial.settings.timeout)
+        trial.milvus = Milvus.connect(trial.kwargs, trial.left)
     except UnknownName as error:
         # The credentials are fine and the database is not: that is a later step's bad news.
         trial.wrong_database = error
         without = {name: value for name, value in trial.kwargs.items() if name != "db_name"}
-        trial.milvus = Milvus.connect(without, trial.settings.timeout)
+        trial.milvus = Milvus.connect(without, trial.left)
     except EngineUnreachable as error:
-        if type(error) is EngineUnreachable and trial.host and not trial.secure and _speaks_tls(trial):
+        plain = type(error) is EngineUnreachable and trial.host and not trial.secure
+        # One that is silent takes all the time there is; one that speaks TLS hangs up at once.
+        if plain and trial.left > _LEAST and tls.speaks_tls(trial.host, trial.port, trial.left):
             raise EngineUnreachable(
                 f"{trial.host}:{trial.port} speaks TLS and the URI does not",
                 "Use https:// or --milvus-secure, and set the server pem",
@@ -247,22 +180,6 @@ def _login(trial: _Trial) -> str:
     user, token = trial.kwargs.get("user"), trial.kwargs.get("token")
     where = mask_uri(str(trial.kwargs["uri"]))
     return f"as {user}" if user else "with a token" if token else f"without credentials, {where}"
-
-
-def _speaks_tls(trial: _Trial) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    # Only whether TLS is spoken is asked; nothing is sent over this connection.
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    try:
-        with _connected(trial, 0.5) as plain, context.wrap_socket(plain):
-            return True
-    except ssl.SSLError as error:
-        # A server that wants the client's certificate says so with an alert, which is TLS too.
-        return "ALERT" in str(error.reason or "").upper()
-    except (KitescopeError, OSError):
-        return False
 
 
 def _version(trial: _Trial) -> str:
