@@ -275,6 +275,40 @@ def test_a_database_that_is_not_there(cli: Cli, silent_port: int) -> None:
         assert SECRET not in one_error_line(ran)
 
 
+def test_the_database_has_a_test_of_its_own(
+    cli: Cli, mongod_factory: Callable[..., Mongod], home: Path
+) -> None:
+    server = mongod_factory(user="kite", password=SECRET)
+    (home / ".fiftyone").mkdir()
+    (home / ".fiftyone" / "config.json").write_text(json.dumps({"database_uri": server.uri}))
+    bare = Cli(without(cli.environment, ["FIFTYONE_DATABASE_URI"]))
+
+    def test(*flags: str, ok: bool = True) -> Ran:
+        return bare(*flags, "--timeout", "4", "connections", "test", "--database", "--json", ok=ok)
+
+    good = test().json
+    assert (good["ok"], good["embedded"], good["datasets"], good["database"]) == (True, False, 0, "fiftyone")
+    assert list(steps(good)) == ["service", "resolve", "TCP", "login", "version", "datasets"]
+    assert "a shared one" in steps(good)["service"]["detail"]  # type: ignore[operator]
+    assert "(from config.json)" in steps(good)["service"]["detail"]  # type: ignore[operator]
+    assert good["server_version"] in steps(good)["version"]["detail"]  # type: ignore[operator]
+    for uri, step, code, remedy in (
+        (f"mongodb://127.0.0.1:{free_port()}", "TCP", 3, "MongoDB is running there"),
+        (server.uri.replace(SECRET, "wr0ng"), "login", 3, "authSource"),
+        (server.uri_without_credentials, "login", 3, "user and password"),
+        ("mongodb://", "login", 2, "mongodb://user:password@host"),
+    ):
+        ran = test("--database-uri", uri, ok=False)
+        failed = ran.json["steps"][-1]
+        assert (failed["name"], failed["ok"], ran.code) == (step, False, code), failed
+        assert remedy in failed["remedy"]
+        assert SECRET not in ran.out + ran.err and "wr0ng" not in ran.out + ran.err
+    (home / ".fiftyone" / "config.json").unlink()
+    own = test().json
+    assert (own["ok"], own["embedded"], own["datasets"]) == (True, True, None)
+    assert "is not running, and starts when it is needed" in own["steps"][-1]["detail"]
+
+
 def test_a_database_that_refuses(cli: Cli, mongod_factory: Callable[..., Mongod]) -> None:
     server = mongod_factory(user="kite", password="right")
     for uri in (server.uri.replace("right", "wrong"), server.uri_without_credentials):

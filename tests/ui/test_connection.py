@@ -126,6 +126,22 @@ async def test_the_test_walks_the_steps(make_app: MakeApp) -> None:
         assert app.current_mode == "connection"
 
 
+async def test_in_its_field_the_database_is_tested_alone(make_app: MakeApp) -> None:
+    app = make_app(last=HERE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        form = screen.query_one(Form)
+        form.go_to("database_uri")
+        await until(pilot, lambda: form.current is form["database_uri"])
+        await pilot.press("f4")
+        steps = screen.query_one(Steps)
+        await until(pilot, lambda: steps.display and not steps.running)
+        text = screen_text(app)
+        assert "FiftyOne's database works" in text and "✗" not in text
+        assert [step.name for step in steps._taken][:2] == ["service", "address"]
+        assert "a shared one" in steps._taken[0].detail and "datasets in" in steps._taken[-1].detail
+
+
 async def test_the_test_says_what_fails_and_what_to_do(make_app: MakeApp) -> None:
     app = make_app(last=HERE)
     with socket.socket() as taken:
@@ -161,7 +177,7 @@ async def test_escape_cancels_a_test_that_hangs_and_late_answers_are_dropped(mak
 
 
 def _late(screen: ConnectionScreen):
-    from tui.screens.connection import Stepped
+    from tui.screens.connection_messages import Stepped
     from tui.widgets.steps import Taken
 
     return Stepped(screen._test - 1, Taken("late", True, 1.0, "too late"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +79,10 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
 
 @connections.command()
 @click.argument("name", required=False)
+@click.option("--database", is_flag=True, help="Try FiftyOne's database instead of Milvus.")
 @json_option
 @command
-def test(session: Session, name: str | None, as_json: bool) -> None:
+def test(session: Session, name: str | None, database: bool, as_json: bool) -> None:
     """Try the connection to Milvus step by step (profile NAME, or as used now)."""
     from tui.core.connecting.connection_test import run_test
 
@@ -92,6 +93,9 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
             mark = "✓" if step.ok else "✗"
             session.out.text(f"{mark} {step.name:<12}{step.elapsed_ms:8.1f} ms  {step.detail}")
 
+    if database:
+        _test_database(session, tell, as_json)
+        return
     result = run_test(session.settings(), tell)
     if as_json:
         session.out.json(
@@ -104,6 +108,17 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
                 "steps": result.steps,
             }
         )
+    if result.error is not None:
+        raise result.error
+
+
+def _test_database(session: Session, tell: Callable[[Step], None], as_json: bool) -> None:
+    from tui.core.services.database_test import run_test
+
+    result = run_test(session.settings(ask=False), tell)
+    if as_json:
+        names = ("ok", "embedded", "server_version", "database", "datasets", "elapsed_ms", "steps")
+        session.out.json({name: getattr(result, name) for name in names})
     if result.error is not None:
         raise result.error
 

@@ -18,8 +18,10 @@ from tui import keys
 from tui.core.connecting.masking import SECRETS
 from tui.core.connections import Connection, list_connections
 from tui.core.errors import KitescopeError
+from tui.core.settings import DATABASE
 from tui.messages import ConnectRequested, Failed
 from tui.screens.base import BaseScreen, core_call
+from tui.screens.connection_messages import Listed, Stepped, Told
 from tui.state import AppState
 from tui.widgets.connection_form import ConnectionForm, still_masked
 from tui.widgets.dialogs import Confirm
@@ -32,40 +34,12 @@ from tui.widgets.table import TableRow
 from tui.widgets.text import cell, plain
 
 if TYPE_CHECKING:
+    from tui.core.connecting.connection_test import Step
     from tui.core.profiles import Keep, Profile
     from tui.core.settings import Settings
 
 _COLUMNS = (FitColumn("name", "Connection", least=12), FitColumn("where", "Milvus", drop=1))
 _STEP_NAMES = {"start": "embedded", "resolve": "address"}
-
-
-class Listed(Message):
-    """The connections to choose from were read."""
-
-    def __init__(self, connections: list[Connection], go_to: str | None) -> None:
-        self.connections = connections
-        self.go_to = go_to
-        super().__init__()
-
-
-class Stepped(Message):
-    """A test took a step, or (``step`` is None) is over."""
-
-    def __init__(self, serial: int, step: Taken | None, verdict: str = "") -> None:
-        self.serial = serial
-        self.step = step
-        self.verdict = verdict
-        super().__init__()
-
-
-class Told(Message):
-    """Something was written or can be copied; ``go_to`` is the connection it made."""
-
-    def __init__(self, text: str, *, copy: str | None = None, go_to: str | None = None) -> None:
-        self.text = text
-        self.copy = copy
-        self.go_to = go_to
-        super().__init__()
 
 
 class ConnectionScreen(BaseScreen):
@@ -246,27 +220,41 @@ class ConnectionScreen(BaseScreen):
         if (settings := self._settings()) is None:
             return
         self._test += 1
-        one = self._one
-        self.query_one(Steps).begin(f"Testing {one.name if one else ''}")
-        self._load_steps(self._test, settings)
+        one, field = self._one, self.query_one(ConnectionForm).current
+        name = one.name if one else ""
+        if field is not None and field.key == DATABASE:
+            self.query_one(Steps).begin(f"Testing FiftyOne's database of {name}")
+            self._load_database_steps(self._test, settings)
+        else:
+            self.query_one(Steps).begin(f"Testing {name}")
+            self._load_steps(self._test, settings)
+
+    def _tell_step(self, serial: int, step: Step, name: str = "") -> None:
+        name = name or _STEP_NAMES.get(step.name, step.name)
+        self.post_message(Stepped(serial, Taken(name, step.ok, step.elapsed_ms, step.detail, step.remedy)))
+
+    @core_call("testing FiftyOne's database", exclusive=False)
+    def _load_database_steps(self, serial: int, settings: Settings) -> Message | None:
+        from tui.core.services.database_test import run_test
+
+        tested = run_test(settings, lambda step: self._tell_step(serial, step))
+        verdict = "works" if tested.ok else "does not work"
+        return Stepped(serial, None, f"FiftyOne's database {verdict} · {tested.elapsed_ms:,.0f} ms")
 
     @core_call("testing the connection", exclusive=False)
     def _load_steps(self, serial: int, settings: Settings) -> Message | None:
-        from tui.core.connecting.connection_test import Step, run_test
-        from tui.core.services.database_test import try_database
+        from tui.core.connecting.connection_test import run_test
+        from tui.core.services import database_test
 
-        def tell(step: Step) -> None:
-            name = _STEP_NAMES.get(step.name, step.name)
-            self.post_message(
-                Stepped(serial, Taken(name, step.ok, step.elapsed_ms, step.detail, step.remedy))
-            )
-
-        milvus = run_test(settings, tell)
+        milvus = run_test(settings, lambda step: self._tell_step(serial, step))
         if serial != self._test:
             return None
-        database = try_database(settings)
-        taken = Taken("FiftyOne", database.ok, database.elapsed_ms, database.detail, database.remedy)
-        self.post_message(Stepped(serial, taken))
+        database = database_test.run_test(settings)
+        found = ", ".join(step.detail for step in database.steps if step.name in ("version", "datasets"))
+        told = replace(database.last, elapsed_ms=database.elapsed_ms)
+        if database.ok:
+            told = replace(told, detail=found or database.last.detail)
+        self._tell_step(serial, told, "FiftyOne")
         verdict = "works" if milvus.ok and database.ok else "does not work"
         total = milvus.elapsed_ms + database.elapsed_ms
         return Stepped(serial, None, f"The connection {verdict} · {total:,.0f} ms")

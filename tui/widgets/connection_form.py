@@ -29,7 +29,10 @@ _LABELS = {
     "ca_pem_path": ("CA pem", "Two-way TLS: the CA of both, together with client pem and client key"),
     "client_pem_path": ("Client pem", "Two-way TLS: your certificate"),
     "client_key_path": ("Client key", "Two-way TLS: your private key"),
-    DATABASE: ("URI", "FiftyOne's MongoDB, mongodb://…; empty: FiftyOne's own service on this machine"),
+    DATABASE: (
+        "URI",
+        "FiftyOne's MongoDB, mongodb://…; empty: FiftyOne's own service. f4 here tests it alone",
+    ),
 }
 _PLACEHOLDERS = {
     "uri": "Kitescope's own Milvus Lite",

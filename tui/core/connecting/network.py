@@ -37,8 +37,11 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def connect(host: str, port: int, timeout: float) -> socket.socket:
+def connect(host: str, port: int, timeout: float, what: str = "Milvus") -> socket.socket:
     """An open TCP connection, whose calls keep the same ``timeout`` in seconds.
+
+    Args:
+        what: who should listen there.
 
     Raises:
         EngineUnreachable: nobody takes it.
@@ -49,26 +52,27 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     except TimeoutError as error:
         raise EngineUnreachable(
             f"{where} does not answer",
-            _also("Check the address, and whether a firewall is in between", host),
+            _also("Check the address, and whether a firewall is in between", host, what),
         ) from error
     except OSError as error:
         raise EngineUnreachable(
             f"{where}: {(error.strerror or str(error)).lower()}",
-            _also("See that Milvus is running there, and that the port is right", host),
+            _also(f"See that {what} is running there, and that the port is right", host, what),
         ) from error
 
 
-def _also(remedy: str, host: str) -> str:
+def _also(remedy: str, host: str, what: str) -> str:
     """The remedy, and what else it may be where localhost is not the machine that the user thinks of."""
-    if not (_is_local(host) and in_container()):
+    if not (is_local(host) and in_container()):
         return remedy
     return (
-        f"{remedy}. This is a container, and {host} means the container itself: for a Milvus outside of it "
+        f"{remedy}. This is a container, and {host} means the container itself: for a {what} outside of it "
         "use host.docker.internal, the host's address or the service's name"
     )
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether the host is this machine, by its name or address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tui.core.connecting.masking import mask_uri
@@ -34,6 +36,51 @@ def with_timeouts(uri: str, timeout: float) -> str:
     return f"{scheme}://{where}{slash}?{options}" if options else f"{scheme}://{where}{slash}"
 
 
+@contextmanager
+def client(uri: str, timeout: float) -> Iterator[Any]:
+    """A ``pymongo.MongoClient`` for one question, all of it within ``timeout`` seconds.
+
+    Raises:
+        InvalidInput: the URI cannot mean a server.
+        AuthenticationFailed: the server refuses the credentials, or there are none and it wants some.
+        EngineUnreachable: nobody answers there.
+    """
+    import pymongo
+    from pymongo import errors
+
+    where = mask_uri(uri)
+    try:
+        with (
+            pymongo.timeout(max(0.1, timeout)),
+            pymongo.MongoClient(with_timeouts(uri, timeout), appname="kitescope") as opened,
+        ):
+            yield opened
+    except errors.PyMongoError as error:
+        raise explain(error, where) from error
+    except ValueError as error:
+        raise InvalidInput(f"The database URI {where} cannot be read: {error}", _FORM) from error
+
+
+def single_host(uri: str) -> tuple[str, int] | None:
+    """Host and port of a URI that names one server; None for several, a DNS record, or a mistake."""
+    from pymongo import errors
+    from pymongo.uri_parser import parse_uri
+
+    if not uri.startswith("mongodb://"):
+        return None
+    try:
+        nodes = parse_uri(uri)["nodelist"]
+    except (errors.PyMongoError, ValueError):
+        return None
+    return (nodes[0][0], nodes[0][1]) if len(nodes) == 1 and nodes[0][1] is not None else None
+
+
+def user_of(uri: str) -> str:
+    """The user that the URI names; empty when it names none."""
+    login, at, _ = uri.partition("://")[2].rpartition("@")
+    return login.partition(":")[0] if at else ""
+
+
 def probe(uri: str, database: str, timeout: float) -> str:
     """Ask the server for its version and read from ``database``, all of it within ``timeout`` seconds.
 
@@ -45,24 +92,12 @@ def probe(uri: str, database: str, timeout: float) -> str:
         AuthenticationFailed: the server refuses the credentials, or there are none and it wants some.
         EngineUnreachable: nobody answers there.
     """
-    import pymongo
-    from pymongo import errors
-
-    where = mask_uri(uri)
     deadline = time.monotonic() + timeout
-    try:
-        _refuse_early(uri, timeout)
-        with (
-            pymongo.timeout(max(0.1, deadline - time.monotonic())),
-            pymongo.MongoClient(with_timeouts(uri, timeout), appname="kitescope") as client,
-        ):
-            version = str(client.server_info()["version"])
-            client[database]["config"].find_one({}, {"_id": 1})
-            return version
-    except errors.PyMongoError as error:
-        raise explain(error, where) from error
-    except ValueError as error:
-        raise InvalidInput(f"The database URI {where} cannot be read: {error}", _FORM) from error
+    _refuse_early(uri, timeout)
+    with client(uri, deadline - time.monotonic()) as opened:
+        version = str(opened.server_info()["version"])
+        opened[database]["config"].find_one({}, {"_id": 1})
+        return version
 
 
 _FORM = "Write it like mongodb://user:password@host:27017, with special characters of the password escaped"
@@ -70,15 +105,10 @@ _FORM = "Write it like mongodb://user:password@host:27017, with special characte
 
 def _refuse_early(uri: str, timeout: float) -> None:
     """A closed port is an answer: say so at once, and not when the driver has tried for the whole timeout."""
-    from pymongo.uri_parser import parse_uri
-
-    if not uri.startswith("mongodb://"):
+    if (node := single_host(uri)) is None:
         return  # the driver resolves mongodb+srv, and explains what it does not know
-    nodes = parse_uri(uri)["nodelist"]
-    if len(nodes) != 1 or nodes[0][1] is None:
-        return
     try:
-        socket.create_connection(nodes[0], timeout=timeout).close()
+        socket.create_connection(node, timeout=timeout).close()
     except ConnectionRefusedError:
         raise _closed(mask_uri(uri)) from None
     except socket.gaierror:
