@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.core.making import all_ids, make_index
+from tui.core import search as searching
 from tui.core.client.index_types import IndexSpec
 from tui.core.datasets import Scope
 from tui.core.documents.selection import select
-from tui.core.querying import nearest
+from tui.core.querying import deep, exact, nearest
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 
@@ -79,6 +81,7 @@ def _make(ws: Workspace, name: str) -> Big:
         members[view][which] = True
     # Without an approximate index between, what is found has to be what there is, to the last one.
     make_index(ws, Scope(name), "k", rows, index=IndexSpec("FLAT"))
+    make_index(ws, Scope(name), "graph", rows)
     return Big(name, ids, rows, members)
 
 
@@ -137,19 +140,19 @@ def test_all_ways_of_narrowing_were_taken(
 ) -> None:
     """Sieving for a large view, a look at its items for a small one, pieces for one far away."""
     taken: list[str] = []
-    for name in ("_few", "everywhere"):
+    for name in ("few", "everywhere"):
         real = getattr(nearest, name)
         monkeypatch.setattr(nearest, name, lambda *a, n=name, r=real: (taken.append(n), r(*a))[1])
     ways = {}
-    monkeypatch.setattr(nearest, "_PIECE", 1_000)
+    monkeypatch.setattr(exact, "PIECE", 1_000)
     for tag in ("any1500", "any60", "far1500"):
         taken.clear()
         query = Query(big.name, "k", ids=(big.ids[0],), k=10, tags=(tag,))
         assert len(search(engine_workspace, query).hits) == 10
         ways[tag] = list(taken)
     assert ways["any1500"] == []
-    assert ways["any60"] == ["_few"]
-    assert ways["far1500"][0] == "_few"
+    assert ways["any60"] == ["few"]
+    assert ways["far1500"][0] == "few"
 
 
 def test_no_expression_names_more_than_one_piece(
@@ -167,7 +170,46 @@ def test_no_expression_names_more_than_one_piece(
             return real(*args, **kwargs)
 
         monkeypatch.setattr(milvus, name, watched)
-    monkeypatch.setattr(nearest, "_PIECE", 600)
+    monkeypatch.setattr(exact, "PIECE", 600)
     for tag in TAGS:
         search(engine_workspace, Query(big.name, "k", ids=(big.ids[0],), k=500, tags=(tag,)))
     assert 1 < longest <= 600
+
+
+@pytest.mark.parametrize("index", ["k", "graph"])
+def test_pages_beyond_what_milvus_answers_at_once_miss_and_repeat_nothing(
+    engine_workspace: Workspace, big: Big, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    """Milvus' limit is moved to 500; and a few ids an expression make a server look at pieces."""
+    for module in (searching, nearest, deep):
+        monkeypatch.setattr(module, "MAX_K", 500)
+    monkeypatch.setattr(exact, "_FETCHED", 20)
+    cases: list[tuple[bool, tuple[str, ...]]] = [(False, ()), (True, ()), (False, ("any1500",))]
+    for least, tags in cases if index == "k" else cases[:1]:
+        inside = big.members["any1500"] if tags else np.ones(N, bool)
+        starts = [0, 400, *range(800, N, 1_600)]
+        pages = [
+            search(
+                engine_workspace,
+                Query(big.name, index, ids=(big.ids[7],), k=end - at, offset=at, least=least, tags=tags),
+            )
+            for at, end in itertools.pairwise([*starts, N])
+        ]
+        found = [hit for page in pages for hit in page.hits]
+        assert [hit.rank for hit in found] == list(range(1, len(found) + 1))
+        assert {hit.id for hit in found} == {big.ids[i] for i in np.flatnonzero(inside)}
+        assert len(found) == inside.sum()
+        if index == "k":
+            shown = [hit.score for hit in found]
+            assert shown == sorted(shown, reverse=not least)
+
+
+def test_the_least_similar_of_very_many_say_that_some_may_be_missed(
+    engine_workspace: Workspace, big: Big, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query(big.name, "graph", ids=(big.ids[7],), k=5, least=True)
+    assert not search(engine_workspace, query).approximate
+    monkeypatch.setattr(searching, "_MOST_COMPARED", 1_000)
+    result = search(engine_workspace, query)
+    assert len(result.hits) == 5
+    assert result.approximate is not engine_workspace.milvus().is_lite

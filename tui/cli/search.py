@@ -170,3 +170,5 @@ def _condition(pair: str) -> tuple[str, str]:
 def _tell(session: Session, result: SearchResult) -> None:
     direction = "higher is closer" if result.higher_is_closer else "lower is closer"
     session.out.say(f"{len(result.hits)} hits by {result.score} ({direction}) in {result.elapsed_ms:.0f} ms.")
+    if result.approximate:
+        session.out.say("Of so many vectors the least similar are searched for: some may be missing.")

@@ -6,14 +6,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from tui.core.client.index_types import HIGHER_IS_CLOSER, METRICS, Metric
+from tui.core.client.index_types import HIGHER_IS_CLOSER, MAX_K, METRICS, Metric
 from tui.core.documents.run_list import RunInfo, require_run
 from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.querying import deep
 from tui.core.querying.ahead import Ahead
-from tui.core.querying.nearest import Near, Target, everywhere, farthest, nearest
+from tui.core.querying.exact import farthest
+from tui.core.querying.nearest import Near, everywhere, nearest, resolve
 from tui.core.querying.query import Embed, Query, check, examples, query_vector
+from tui.core.querying.target import Target
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
@@ -32,7 +35,9 @@ SCORES: dict[Metric, str] = {
     "euclidean": "squared distance",
 }
 # Least similar by distance has no shortcut in Milvus: every vector is fetched, 40 to 100 us each.
-_MOST_COMPARED = 200_000
+_MOST_FETCHED = 200_000
+# A server compares all vectors in some 5 us each.
+_MOST_COMPARED = 1_000_000
 _HARD = 4_096
 
 
@@ -52,7 +57,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page of hits, best first, or with ``least`` worst first. ``score`` says what the scores are."""
+    """A page of hits, best first, or with ``least`` worst first. ``score`` says what the scores are.
+
+    ``approximate``: the least similar among more than a million vectors of a server, of which some may
+    have been missed.
+    """
 
     brain_key: str
     metric: str
@@ -61,6 +70,7 @@ class SearchResult:
     k: int
     hits: tuple[Hit, ...]
     elapsed_ms: float
+    approximate: bool = False
 
 
 def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> SearchResult:
@@ -90,46 +100,56 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     target = Target(ws, ws.milvus(), run.collection, metric, scope, selection)
     try:
         vector = query_vector(ws, run, query, embed, ahead)
-        found = _find(target, vector, query)
+        approximate = query.least and _is_approximate(target)
+        found = _find(target, vector, query, approximate)
     except UnknownName as error:
         raise _explained(ws, run, error) from error
-    page = found[query.offset : query.offset + query.k]
     return SearchResult(
         brain_key=run.brain_key,
         metric=metric,
         score=SCORES[metric],
         higher_is_closer=HIGHER_IS_CLOSER[metric],
         k=query.k,
-        hits=tuple(_hit(query.offset + i + 1, near) for i, near in enumerate(page)),
+        hits=tuple(_hit(query.offset + i + 1, near) for i, near in enumerate(found)),
         elapsed_ms=(time.perf_counter() - started) * 1000,
+        approximate=approximate,
     )
 
 
-def _find(target: Target, vector: NDArray[np.float32], query: Query) -> list[Near]:
+def _find(target: Target, vector: NDArray[np.float32], query: Query, approximate: bool) -> list[Near]:
+    """The hits of the page that is asked for."""
     want = query.offset + query.k
-    if not query.least:
-        return nearest(target, vector, want)
-    if target.metric == "euclidean":
+    far = query.least and target.metric == "euclidean"
+    if far:
         _check_fetching(target)
-        return farthest(target, vector, want)
     # The most similar to the opposite are the least similar.
-    return [replace(near, score=-near.score) for near in _opposite(target, -vector, want)]
+    turned = query.least and not far
+    if turned:
+        vector = -vector
+        target = replace(target, ef=_HARD)
+    # A server's graph leads to what is similar and not to what is far from all, however hard it looks.
+    exact = turned and not approximate and not target.milvus.is_lite
+    if want > MAX_K:
+        found = deep.page(target, vector, query.offset, query.k, far=far, exact=exact)
+    elif far:
+        found = resolve(target, farthest(target, vector, want))[query.offset :]
+    else:
+        found = (everywhere if exact else nearest)(target, vector, want)[query.offset :]
+    return [replace(near, score=-near.score) for near in found] if turned else found
 
 
-def _opposite(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
-    """The nearest to a vector that is far from all others.
-
-    A server's graph leads to similar vectors and never to one in ten of these, however hard it looks, so
-    it is passed by where that takes seconds at most; Milvus Lite finds them all.
-    """
-    if not target.milvus.is_lite and target.milvus.count(target.collection) <= _MOST_COMPARED:
-        return everywhere(target, vector, want)
-    return nearest(replace(target, ef=_HARD), vector, want)
+def _is_approximate(target: Target) -> bool:
+    """Whether the least similar have to be searched for with an index, which misses one in ten of them."""
+    return (
+        target.metric != "euclidean"
+        and not target.milvus.is_lite
+        and target.milvus.count(target.collection) > _MOST_COMPARED
+    )
 
 
 def _check_fetching(target: Target) -> None:
     vectors = target.milvus.count(target.collection)
-    if target.scope.is_whole and vectors > _MOST_COMPARED:
+    if target.scope.is_whole and vectors > _MOST_FETCHED:
         raise InvalidInput(
             f"The least similar by euclidean distance of {vectors:,} vectors would take minutes",
             "Narrow the search to a view, or build an index with the metric cosine",

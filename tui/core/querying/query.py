@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bson import ObjectId
 
-from tui.core.client.index_types import MAX_K
 from tui.core.documents.mongo import guarded
 from tui.core.documents.schema import read
 from tui.core.errors import InvalidInput, KitescopeError
@@ -33,7 +32,7 @@ class Query:
         not_ids: items to move away from.
         text, image, vector: a prompt, a picture's path, or the path of a ``.npy`` of shape (dim,) or
             (n, dim), whose rows are averaged.
-        k, offset: how many hits from which on; together at most 16,384.
+        k, offset: how many hits from which on. Beyond 16,384 together every item is looked at.
         least: the least similar ones instead.
         view, tags, where: what counts, as in ``Scope``.
     """
@@ -61,7 +60,7 @@ def check(query: Query) -> None:
     """Refuse a query that cannot mean anything.
 
     Raises:
-        InvalidInput: nothing or several things to search for, or a page beyond Milvus' limit.
+        InvalidInput: nothing or several things to search for, or a page that is none.
     """
     given = [bool(query.ids), query.text is not None, query.image is not None, query.vector is not None]
     if sum(given) > 1:
@@ -70,11 +69,6 @@ def check(query: Query) -> None:
         raise InvalidInput("There is nothing to search for", "Give ids, a text, a picture or a vector")
     if query.k < 1 or query.offset < 0:
         raise InvalidInput("A page needs at least one hit and cannot begin before the first")
-    if query.offset + query.k > MAX_K:
-        raise InvalidInput(
-            f"Milvus finds {MAX_K:,} neighbours at most, not {query.offset + query.k:,}",
-            "Ask for fewer, or narrow the search to a view",
-        )
 
 
 def query_vector(
