@@ -217,6 +217,35 @@ def test_the_service_of_another_folder_is_left_alone(
     wait_until(lambda: fiftyone_service.find(tmp_path / "other-db").mongod is None, 20, "the other one ends")
 
 
+# The first time the service is joined, it ends: after it was joined, or so that it could not be joined.
+ENDS = """
+from tui.core.errors import EngineUnreachable
+from tui.core.services import fiftyone_service as service
+stock, joined = service.open_service, []
+def ends(services, folder, timeout):
+    joined.append(folder)
+    if len(joined) > 1:
+        return stock(services, folder, timeout)
+    found, made = service.find(folder), stock(services, folder, timeout)
+    found.mongod.terminate()
+    found.mongod.wait(60)
+    if {refuses}:
+        raise EngineUnreachable("FiftyOne's mongod does not start", "")
+    return made
+service.open_service = ends
+"""
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_service_that_ends_just_as_it_is_joined_is_joined_anew(
+    folder: Path, program: Callable[..., Program], refuses: bool
+) -> None:
+    program().ask(MAKE.format("kept"))
+    late = program(KITESCOPE + ENDS.format(refuses=refuses))
+    assert late.ask(LIST) == ["kept"]
+    assert late.ask("len(joined)") == 2
+
+
 def test_a_suspended_service_is_told(folder: Path, program: Callable[..., Program]) -> None:
     first, second = program(), program()
     first.ask(MAKE.format("kept"))

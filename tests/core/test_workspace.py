@@ -195,10 +195,13 @@ def test_switching_the_database_of_one_process(mongod: Mongod, mongod_factory: C
         "    assert len(fo.load_dataset('same')) == number, number\n"
         "first.fiftyone().delete_dataset('same')\n"
         "print('same' in second.fiftyone().list_datasets(), 'same' in first.fiftyone().list_datasets())\n"
+        # What FiftyOne deletes with a dataset must not go to the database it had at the first deletion.
+        "second.fiftyone().delete_dataset('same')\n"
+        "print('same' in second.fiftyone().list_datasets())\n"
     )
     run = [sys.executable, "-c", code, mongod.uri, other.uri]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("True False\n", "")
+    assert (done.stdout, done.stderr) == ("True False\nFalse\n", "")
 
 
 def test_a_wrong_milvus_address_is_told_in_time(mongod: Mongod) -> None:

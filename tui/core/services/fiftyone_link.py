@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 from filelock import FileLock, Timeout
 
 from tui import paths
@@ -154,11 +155,12 @@ def _listens() -> bool:
 
 def _reconnect(fo: Any, settings: Settings) -> None:
     """Point FiftyOne at the database of these settings, forgetting the one it had."""
+    from pymongo.errors import PyMongoError
+
     odm = _odm()
     _disconnect(odm)
     odm._connection_kwargs.clear()
-    # A dataset object of the same name would still belong to the other database.
-    fo.Dataset._instances.clear()
+    _forget(fo)
     fo.config.database_name = settings.database_name
     uri = settings.database_uri.value
     try:
@@ -171,12 +173,23 @@ def _reconnect(fo: Any, settings: Settings) -> None:
     except EngineUnreachable:
         _disconnect(odm)
         raise
-    except (ConnectionError, RuntimeError, OSError) as error:
+    except (ConnectionError, RuntimeError, OSError, PyMongoError) as error:
         _disconnect(odm)
         raise EngineUnreachable(
             f"FiftyOne cannot use its database: {mask_uri(str(error))}",
             "Try again; kitescope doctor tells more",
         ) from error
+
+
+def _forget(fo: Any) -> None:
+    """Drop what FiftyOne keeps of the database it had, outside of the module that connects."""
+    from fiftyone.factory import repo_factory
+
+    # A dataset object of the same name would still belong to the other database.
+    fo.Dataset._instances.clear()
+    # Deleting a dataset asks these for its operators' data; they keep the client they began with.
+    repo_factory._db = None
+    repo_factory.RepositoryFactory.repos.clear()
 
 
 def _disconnect(odm: Any) -> None:
@@ -189,19 +202,44 @@ def _disconnect(odm: Any) -> None:
 
 def _join_service(fo: Any, odm: Any, settings: Settings) -> None:
     """Attach to FiftyOne's service or start it, one process at a time, and make sure whose data it serves."""
-    import fiftyone.core.service as services
+    from pymongo.errors import PyMongoError
 
     folder = Path(settings.database_dir)
     fo.config.database_uri, fo.config.database_dir = None, settings.database_dir
-    limits = max(1, int(settings.timeout * 1000))
     with _one_at_a_time(folder):
-        odm._db_service = None  # a service that died must not be taken for one that runs
-        odm._db_service = fiftyone_service.open_service(services, folder, settings.timeout)
-        odm._connection_kwargs.update(
-            serverSelectionTimeoutMS=limits, connectTimeoutMS=limits, heartbeatFrequencyMS=5000
-        )
-        odm._connect()
-        _verify(odm._client, folder)
+        before = fiftyone_service.find(folder).pids
+        try:
+            _join_once(odm, folder, settings.timeout)
+        except (EngineUnreachable, ConnectionError, RuntimeError, OSError, PyMongoError):
+            if not _ended(before):
+                raise
+            # Its last client had gone, and it ended just as it was joined.
+            _disconnect(odm)
+            _join_once(odm, folder, settings.timeout)
+
+
+def _join_once(odm: Any, folder: Path, timeout: float) -> None:
+    import fiftyone.core.service as services
+
+    limits = max(1, int(timeout * 1000))
+    odm._db_service = None  # a service that died must not be taken for one that runs
+    odm._db_service = fiftyone_service.open_service(services, folder, timeout)
+    odm._connection_kwargs.clear()
+    odm._connection_kwargs.update(
+        serverSelectionTimeoutMS=limits, connectTimeoutMS=limits, heartbeatFrequencyMS=5000
+    )
+    odm._connect()
+    _verify(odm._client, folder)
+
+
+def _ended(before: tuple[int, ...]) -> bool:
+    """Whether a service that was there is ending or gone; asked for a second, which ending begins within."""
+    deadline = time.monotonic() + 1.0
+    while before and time.monotonic() < deadline:
+        if not all(map(psutil.pid_exists, before)) or not _listens():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _verify(client: Any, folder: Path) -> None:
