@@ -110,7 +110,7 @@ def test_near_duplicates_of_the_digits(cli: Cli, demo: Demo) -> None:
     found = cli("duplicates", DEMO, KEY, "--threshold", "0.95", "--json").json
     assert found["compared"] == 1797 and found["groups"]
     assert all(len(group) > 1 for group in found["groups"])
-    none = cli("duplicates", DEMO, KEY, "--threshold", "1.0", "--tag", "spare")
+    none = cli("duplicates", DEMO, KEY, "--threshold", "1.0", "--add-tag", "spare")
     assert "groups in 1,797 vectors" in none.err
     refused = cli("duplicates", DEMO, KEY, "--threshold", "7", ok=False)
     assert refused.code == 2 and "cosine" in one_error_line(refused)

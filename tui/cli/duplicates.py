@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import click
 
+from tui.cli.search import condition
 from tui.cli.session import Session, command, json_option
+
+_EVERY = 10.0
 
 
 @click.command(short_help="Find near-duplicates, in groups.")
@@ -18,24 +24,38 @@ from tui.cli.session import Session, command, json_option
     metavar="SCORE",
     help="Pairs at least this similar; for euclidean: at most this squared distance.",
 )
-@click.option("--tag", metavar="T", help="Tag all but the oldest of each group.")
+@click.option("--view", metavar="SAVED", help="Only in this saved view.")
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
+@click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Only where a field has this value.")
+@click.option("--add-tag", "add_tag", metavar="T", help="Tag all but the oldest of each group.")
 @json_option
 @command
 def duplicates(
-    session: Session, dataset: str, key: str, threshold: float, tag: str | None, as_json: bool
+    session: Session,
+    dataset: str,
+    key: str,
+    threshold: float,
+    view: str | None,
+    tags: tuple[str, ...],
+    where: tuple[str, ...],
+    add_tag: str | None,
+    as_json: bool,
 ) -> None:
     """Group the near-duplicates in the index KEY of DATASET."""
+    conditions = tuple(condition(pair) for pair in where)
     from tui.core import results
     from tui.core.near_duplicates import near_duplicates
     from tui.core.runs import require_run
 
     ws = session.workspace()
-    if tag is not None:
+    if add_tag is not None:
         ws.require_writable(f"tag in dataset {dataset!r}")
-    found = near_duplicates(ws, dataset, key, threshold)
-    if tag is not None and found.spare:
+    found = near_duplicates(
+        ws, dataset, key, threshold, view=view, tags=tags, where=conditions, tell=_teller(session)
+    )
+    if add_tag is not None and found.spare:
         field = require_run(ws, dataset, key).patches_field
-        results.tag(ws, dataset, found.spare, [tag], patches_field=field)
+        results.tag(ws, dataset, found.spare, [add_tag], patches_field=field)
     if as_json:
         groups = [[item.id for item in group] for group in found.groups]
         session.out.json(
@@ -51,5 +71,18 @@ def duplicates(
         ],
         empty="There are no near-duplicates at this threshold.",
     )
-    tagged = f"; {len(found.spare)} tagged {tag}" if tag is not None else ""
+    tagged = f"; {len(found.spare)} tagged {add_tag}" if add_tag is not None else ""
     session.out.say(f"{len(found.groups)} groups in {found.compared:,} vectors{tagged}.")
+
+
+def _teller(session: Session) -> Callable[[int, int], None]:
+    """Tell how far it is every ten seconds: a large index takes minutes."""
+    next_time = time.monotonic() + _EVERY
+
+    def tell(done: int, total: int) -> None:
+        nonlocal next_time
+        if time.monotonic() >= next_time and done < total:
+            session.out.say(f"{done:,} of {total:,} vectors compared")
+            next_time = time.monotonic() + _EVERY
+
+    return tell

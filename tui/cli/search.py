@@ -79,7 +79,7 @@ def search(
         raise click.UsageError("--preview draws and --json does not: choose one")
     if columns is not None and not preview:
         raise click.UsageError("--columns is about --preview, which is missing")
-    conditions = tuple(_condition(pair) for pair in where)
+    conditions = tuple(condition(pair) for pair in where)
     from tui.core.querying.query import Query
     from tui.core.search import search as find
 
@@ -160,7 +160,8 @@ class _Use:
             session.out.say(f"exported {count} to {self.target}")
 
 
-def _condition(pair: str) -> tuple[str, str]:
+def condition(pair: str) -> tuple[str, str]:
+    """Read FIELD=VALUE."""
     field, equals, value = pair.partition("=")
     if not (field and equals):
         raise click.UsageError(f"--where {pair!r} is not FIELD=VALUE")

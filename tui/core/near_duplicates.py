@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HIGHER_IS_CLOSER, Metric
 from tui.core.errors import Interrupted, InvalidInput
 from tui.core.progress import ShouldStop, ignore, never
+from tui.core.querying.joined import Joined
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
     from tui.core.filling.ids import IdSet
     from tui.core.milvus import Neighbour
@@ -51,55 +53,72 @@ def near_duplicates(
     brain_key: str,
     threshold: float,
     *,
+    view: str | None = None,
+    tags: Sequence[str] = (),
+    where: Sequence[tuple[str, str]] = (),
     tell: Callable[[int, int], None] = lambda done, total: None,
     should_stop: ShouldStop = never,
 ) -> NearDuplicates:
     """Find near-duplicates by asking the index for the neighbours of each of its vectors.
 
-    Memory grows by 12 bytes a vector and 16 a pair. What a search of the index misses is missed here.
+    Memory grows by 16 bytes a vector, and by what the dataset says of the duplicates. What a search of the
+    index misses is missed here. An item with more than 1,024 near ones is joined to the nearest of them.
 
     Args:
         threshold: the least score of a pair, by the index's metric; for euclidean the largest squared
             distance.
+        view, tags, where: only among these, as in ``Scope``.
         tell: hears how many vectors of how many were looked at.
 
     Raises:
-        UnknownName: there is no such dataset or run.
+        UnknownName: there is no such dataset, run, view or field.
         InvalidInput: the run is no index in Milvus, or nothing can reach the threshold.
         Interrupted: ``should_stop`` said so.
     """
-    import numpy as np
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    from tui.core.filling.coverage import list_ids
-    from tui.core.filling.patience import Patience
     from tui.core.filling.syncing import require_index
 
     run = require_index(ws, dataset, brain_key, finished=True)
     metric = cast("Metric", run.metric)
     _check_threshold(metric, threshold)
-    name = run.collection or ""
-    patience = Patience(ws, ignore, should_stop, 0.0)
-    present, _ = list_ids(patience, name)
-    left: list[NDArray[np.int64]] = []
-    right: list[NDArray[np.int64]] = []
+    scope = run.scope
+    if view is not None or tags or where:
+        scope = replace(
+            scope,
+            view=view or scope.view,
+            tags=tuple(tags) or scope.tags,
+            where=(*scope.where, *where),
+            limit=None,
+        )
+    items = _items(ws, run.collection or "", scope if scope != run.scope else None, should_stop)
+    joined = Joined(len(items))
     done = 0
-    for ids in present.pages(size=_PAGE):
+    for ids in items.pages(size=_PAGE):
         if should_stop():
             raise Interrupted("The search for duplicates was stopped")
-        for rows, columns in _pairs(ws, name, metric, threshold, present, ids):
-            left.append(rows)
-            right.append(columns)
+        for rows, columns in _pairs(ws, run, metric, threshold, items, ids):
+            joined.join(rows, columns)
         done += len(ids)
-        tell(done, len(present))
-    rows = np.concatenate(left) if left else np.empty(0, np.int64)
-    columns = np.concatenate(right) if right else np.empty(0, np.int64)
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(present), len(present)))
-    _, labels = connected_components(graph, directed=False)
-    involved = np.union1d(rows, columns).tolist()
-    groups = _groups(ws, run.scope, present.at(involved), labels[involved].tolist())
+        tell(done, len(items))
+    members, labels = joined.groups()
+    groups = _groups(ws, scope, run.collection or "", items.at(members), labels)
     return NearDuplicates(threshold, metric, tuple(groups), done)
+
+
+def _items(ws: Workspace, collection: str, scope: Scope | None, should_stop: ShouldStop) -> IdSet:
+    """The ids of an index, or those of them that are in a scope."""
+    from tui.core.documents.scopes import scope_ids
+    from tui.core.filling.coverage import list_ids
+    from tui.core.filling.ids import IdSet
+    from tui.core.filling.patience import Patience
+
+    present, _ = list_ids(Patience(ws, ignore, should_stop, 0.0), collection)
+    if scope is None:
+        return present
+    inside = IdSet.collect(ids for ids, _ in scope_ids(ws, scope))
+    return IdSet.collect(
+        [id for id, wanted in zip(page, inside.contains(page), strict=True) if wanted]
+        for page in present.pages()
+    )
 
 
 def _check_threshold(metric: Metric, threshold: float) -> None:
@@ -112,16 +131,16 @@ def _check_threshold(metric: Metric, threshold: float) -> None:
 
 
 def _pairs(
-    ws: Workspace, name: str, metric: Metric, threshold: float, present: IdSet, ids: Sequence[str]
+    ws: Workspace, run: RunInfo, metric: Metric, threshold: float, items: IdSet, ids: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the positions of near pairs whose left side is among ``ids``."""
+    """Yield the positions in ``items`` of near pairs whose left side is among ``ids``."""
     import numpy as np
 
-    milvus = ws.milvus()
-    found_ids, vectors = milvus.vectors(name, ids)
+    milvus, name = ws.milvus(), run.collection or ""
+    found_ids, vectors = milvus.vectors(name, ids, strong=False)
     k, open_rows = _FEW, np.arange(len(found_ids))
     while len(open_rows):
-        answers = milvus.search(name, vectors[open_rows], k, metric=metric)
+        answers = milvus.search(name, vectors[open_rows], k, metric=metric, sample_ids=False)
         near = [[one.id for one in answer if _is_near(one, metric, threshold)] for answer in answers]
         full = np.array([len(some) == k for some in near], dtype=bool)
         if k == _MANY:
@@ -134,8 +153,8 @@ def _pairs(
             if id != found_ids[row]
         ]
         if sides:
-            rows = present.positions([one for one, _ in sides])
-            columns = present.positions([other for _, other in sides])
+            rows = items.positions([one for one, _ in sides])
+            columns = items.positions([other for _, other in sides])
             known = (rows >= 0) & (columns >= 0)
             yield rows[known], columns[known]
         open_rows, k = open_rows[full], min(k * 8, _MANY)
@@ -146,14 +165,17 @@ def _is_near(one: Neighbour, metric: Metric, threshold: float) -> bool:
 
 
 def _groups(
-    ws: Workspace, scope: Scope, members: Sequence[str], labels: Sequence[int]
+    ws: Workspace, scope: Scope, collection: str, members: Sequence[str], labels: Sequence[int]
 ) -> list[tuple[SampleInfo, ...]]:
     """What belongs together, without what is gone from the dataset."""
     from tui.core.documents.scopes import present
 
-    known = {}
+    known: dict[str, SampleInfo] = {}
     for start in range(0, len(members), _PAGE):
-        known.update(present(ws, scope, members[start : start + _PAGE]))
+        page, samples = members[start : start + _PAGE], None
+        if scope.patches_field is not None:
+            page, samples, _ = ws.milvus().rows(collection, page, strong=False)
+        known.update(present(ws, scope, page, samples))
     groups: dict[int, list[SampleInfo]] = {}
     # An ObjectId begins with the time at which it was made.
     for id, label in sorted(zip(members, labels, strict=True)):

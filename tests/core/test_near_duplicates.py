@@ -1,0 +1,69 @@
+"""Near-duplicates within a part of an index, and the groups that pairs make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.making import all_ids, make_dataset, make_index, vectors
+from tui.core.near_duplicates import near_duplicates
+from tui.core.querying.joined import Joined
+from tui.core.scope import Scope
+from tui.core.workspace import Workspace
+
+Name = Callable[[str], str]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=12), max_size=6))
+def test_pairs_in_batches_make_the_groups_that_they_connect(batches: list[list[tuple[int, int]]]) -> None:
+    joined, expected = Joined(30), [{i} for i in range(30)]
+    for batch in batches:
+        pairs = np.array(batch, np.int64).reshape(-1, 2)
+        joined.join(pairs[:, 0], pairs[:, 1])
+        for one, other in batch:
+            both = expected[one] | expected[other]
+            for member in both:
+                expected[member] = both
+    members, labels = joined.groups()
+    assert members == [i for i in range(30) if len(expected[i]) > 1]
+    for member, label in zip(members, labels, strict=True):
+        assert expected[member] == {m for m, of in zip(members, labels, strict=True) if of == label}
+
+
+def test_only_what_is_in_the_view_or_has_the_tag_is_grouped(
+    engine_workspace: Workspace, unique_name: Name
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("within"), 60)
+    ids, rows = dataset.values("id"), vectors(60, dim=32, seed=3)
+    # Ten of the thirty that are alike are in the view: outside it are more than are asked for at first.
+    rows[0:30] = rows[0]
+    rows[41] = rows[43]
+    make_index(ws, Scope(dataset.name), "k", rows)
+    dataset.save_view("some", dataset.select([ids[i] for i in (*range(20, 30), 41, 50)]))
+
+    def groups(**within: object) -> list[list[int]]:
+        found = near_duplicates(ws, dataset.name, "k", 0.999, **within)  # type: ignore[arg-type]
+        return [[ids.index(item.id) for item in group] for group in found.groups]
+
+    assert groups() == [list(range(30)), [41, 43]]
+    assert groups(view="some") == [list(range(20, 30))]
+    assert groups(tags=["train"]) == [list(range(1, 30, 2)), [41, 43]]
+    assert groups(where=[("number", "41")]) == []
+    assert groups(view="some", tags=["val"]) == [list(range(20, 30, 2))]
+
+
+def test_patches_that_are_alike_are_grouped(workspace: Workspace, unique_name: Name) -> None:
+    dataset = make_dataset(workspace, unique_name("patches"), 6)
+    scope = Scope(dataset.name, "boxes")
+    ids, samples = all_ids(workspace, scope)
+    rows = vectors(len(ids), dim=32, seed=4)
+    rows[4] = rows[1]
+    make_index(workspace, scope, "k", rows)
+    (group,) = near_duplicates(workspace, dataset.name, "k", 0.999).groups
+    assert [(item.id, item.sample_id) for item in group] == [(ids[i], samples[i]) for i in sorted((1, 4))]
+    assert all(item.box for item in group)
