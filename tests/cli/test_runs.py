@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.cli.program import Cli, one_error_line
-from tests.core.making import all_ids, crash_stock, make_dataset, make_index, python, vectors
+from tests.core.making import Made, all_ids, crash_stock, make_dataset, make_index, python, vectors
 from tests.engines.servers import MilvusLite, Mongod
+from tui.core import runs
+from tui.core.filling import leases
 from tui.core.scope import Scope
 from tui.core.workspace import Workspace
 
@@ -56,3 +58,39 @@ def test_info_tells_the_jobs_also_those_before_a_rename(
     about = cli("collections", "info", collection, "--json").json
     assert (about["owner"], about["vectors"], about["state"]) == (f"{name}/after", 3, "loaded")
     assert about["fields"] == info["collection_info"]["fields"]
+
+
+def test_several_go_at_once_and_each_is_accounted_for(
+    cli: Cli, workspace: Workspace, unique_name: Name
+) -> None:
+    name = unique_name("many").replace("-", "_")
+    dataset = make_dataset(workspace, name, 4)
+    made = {key: make_index(workspace, Scope(name), key, vectors(4)) for key in ("a", "b", "c")}
+    runs.register(
+        workspace,
+        scope=Scope(name),
+        brain_key="also_c",
+        collection=made["c"],
+        source=Made(),
+        metric="cosine",
+        consistency_level="Session",
+        supports_prompts=False,
+        dim=8,
+    )
+    asked = one_error_line(cli("runs", "delete", name, "a", "b", "c", ok=False))
+    assert f"a: the record, and 4 vectors in {made['a']}" in asked
+    assert f"{made['c']} stays, as {name}/also_c uses it" in asked
+    with leases.hold(workspace, [f"collection {made['b']}"], "a test"):
+        ran = cli("runs", "delete", name, "a", "b", "c", "--yes", "--json", ok=False)
+    assert ran.code == 1 and "1 of 3 runs were not deleted" in ran.err
+    became = {one["brain_key"]: one for one in ran.json}
+    assert became["a"]["dropped"] and became["a"]["vectors"] == 4
+    assert "a test" in became["b"]["error"]
+    assert not became["c"]["dropped"] and "also_c" in became["c"]["reason"]
+    dataset.reload()
+    assert dataset.list_brain_runs() == ["also_c", "b"]
+    milvus = workspace.milvus()
+    assert [milvus.exists(made[key]) for key in ("a", "b", "c")] == [False, True, True]
+    cli("runs", "delete", name, "b", "--keep-collection", "--yes")
+    orphans = {one["name"]: one for one in cli("collections", "list", "--orphans", "--json").json}
+    assert orphans[made["b"]]["made_for"] == f"{name}/b"

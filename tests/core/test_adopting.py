@@ -13,6 +13,7 @@ from tests.core.making import all_ids, fill, make_dataset, make_index, python, v
 from tests.engines.servers import MilvusLite, MilvusServer, Mongod
 from tui.core import collections, datasets, indexes, ledger, runs
 from tui.core.errors import InvalidInput, ReadOnly, UnknownName
+from tui.core.models import BUILTIN
 from tui.core.scope import Scope
 from tui.core.workspace import Workspace
 
@@ -56,7 +57,7 @@ def test_an_adopted_collection_is_a_run_for_stock_and_can_be_synced(
     assert (changed.added, changed.removed) == (0, 1), "nothing says what made the vectors"
     assert _deeds() == [
         ("removed stale vectors of run", f"{name}/taken", name, 1),
-        ("adopted collection", f"{name}/taken", name, None),
+        ("adopted collection", f"{name}/taken", name, 9),
     ]
 
 
@@ -74,6 +75,8 @@ def test_what_does_not_fit_is_not_adopted(workspace: Workspace, unique_name: Nam
     ):
         with pytest.raises(InvalidInput, match=said):
             collections.adopt(workspace, collection, of, key, patches_field=field)
+    with pytest.raises(InvalidInput, match=r"those in .* have 8"):
+        collections.adopt(workspace, collection, name, "x", model=BUILTIN)
     with pytest.raises(InvalidInput, match="no similarity index"):
         collections.adopt(workspace, f"foreign_{name}", name, "x")
     with pytest.raises(UnknownName):
@@ -107,7 +110,7 @@ def test_everything_destructive_is_in_the_ledger(workspace: Workspace, unique_na
     assert _deeds() == [
         ("deleted dataset", name, None, None),
         ("dropped collection of dataset", name, made["d"], 4),
-        ("dropped collection", made["c"], made["c"], 4),
+        ("dropped collection", f"{name}/c", made["c"], 4),
         ("deleted run", f"{name}/c", None, None),
         ("deleted run", f"{name}/b", None, None),
         ("cleaned up run", f"{name}/b", made["b"], 4),

@@ -22,6 +22,7 @@ from tui.screens.run_dialogs import DeleteRuns
 from tui.screens.runs import RunsScreen
 from tui.widgets.dialogs import Ask, Confirm, Page
 from tui.widgets.fitted import FitColumn, FittedTable, fit
+from tui.widgets.pick import Pick
 
 MakeApp = Callable[..., Kitescope]
 
@@ -217,6 +218,8 @@ async def test_an_orphan_is_adopted_and_the_ledger_says_so(
         await _type(pilot, app, "whole")
         await until(pilot, lambda: "has a run whole already" in screen_text(app))
         await _type(pilot, app, "again")
+        await until(pilot, lambda: isinstance(app.screen, Pick))
+        await pilot.press("enter")
         await until(pilot, lambda: "It is run again of" in told(app))
         assert "1 missing" in told(app)
         dataset.reload()

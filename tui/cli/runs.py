@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli.session import Session, command, json_option, yes_option
+from tui.cli.run_removal import cleanup, delete, discard
+from tui.cli.session import Session, command, json_option
 
 if TYPE_CHECKING:
     from tui.core.runs import RunInfo
@@ -33,6 +34,10 @@ _COLUMNS = (
 @click.group()
 def runs() -> None:
     """Brain runs: list, look into, check, resume, rename, delete."""
+
+
+for _removes in (delete, discard, cleanup):
+    runs.add_command(_removes)
 
 
 @runs.command("list")
@@ -117,25 +122,6 @@ def rename(session: Session, dataset: str, key: str, new: str, as_json: bool) ->
 @runs.command()
 @click.argument("dataset")
 @click.argument("key")
-@click.option("--keep-collection", is_flag=True, help="Leave the vectors in Milvus.")
-@yes_option
-@json_option
-@command
-def delete(session: Session, dataset: str, key: str, keep_collection: bool, yes: bool, as_json: bool) -> None:
-    """Delete a run, with its collection in Milvus."""
-    from tui.core import runs as core
-
-    ws = session.workspace()
-    ws.require_destroyable(f"delete run {key!r}")
-    run = core.require_run(ws, dataset, key)
-    also = f" and drop collection {run.collection!r}" if run.collection and not keep_collection else ""
-    session.agree(f"Delete run {key!r} of dataset {dataset!r}{also}?", yes=yes)
-    _tell(session, core.delete(ws, dataset, key, keep_collection), "deleted", as_json)
-
-
-@runs.command()
-@click.argument("dataset")
-@click.argument("key")
 @click.option("--detach", is_flag=True, help="Print the job's id and return at once.")
 @json_option
 @command
@@ -150,40 +136,6 @@ def resume(session: Session, dataset: str, key: str, detach: bool, as_json: bool
     if core.require_run(ws, dataset, key).finished:
         raise InvalidInput(f"Run {key!r} is finished", "Bring it up to date with 'kitescope sync'")
     run_sync(session, dataset, key, detach=detach, as_json=as_json)
-
-
-@runs.command()
-@click.argument("dataset")
-@click.argument("key")
-@yes_option
-@json_option
-@command
-def discard(session: Session, dataset: str, key: str, yes: bool, as_json: bool) -> None:
-    """Delete a run that a crashed build left, with what there is of its collection."""
-    from tui.core import runs as core
-
-    ws = session.workspace()
-    ws.require_destroyable(f"discard run {key!r}")
-    core.require_run(ws, dataset, key)
-    session.agree(f"Discard the unfinished run {key!r} of dataset {dataset!r}?", yes=yes)
-    _tell(session, core.discard(ws, dataset, key), "discarded", as_json)
-
-
-@runs.command()
-@click.argument("dataset")
-@click.argument("key")
-@yes_option
-@json_option
-@command
-def cleanup(session: Session, dataset: str, key: str, yes: bool, as_json: bool) -> None:
-    """Drop a run's collection in Milvus; the run itself stays."""
-    from tui.core import runs as core
-
-    ws = session.workspace()
-    ws.require_destroyable(f"clean up run {key!r}")
-    run = core.require_run(ws, dataset, key)
-    session.agree(f"Drop collection {run.collection!r} of run {key!r}?", yes=yes)
-    _tell(session, core.cleanup(ws, dataset, key), "cleaned up", as_json)
 
 
 @runs.command()
@@ -247,27 +199,6 @@ def _fits(run: RunInfo, words: str) -> bool:
 
 def _row(run: RunInfo) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _COLUMNS}
-
-
-def _tell(session: Session, removed: Any, verb: str, as_json: bool) -> None:
-    if as_json:
-        session.out.json(
-            {
-                "dataset": removed.dataset,
-                "brain_key": removed.brain_key,
-                "collection": removed.collection,
-                "dropped": removed.dropped,
-                "vectors": removed.vectors,
-                "reason": removed.reason,
-            }
-        )
-        return
-    session.out.text(f"{verb} {removed.brain_key} of {removed.dataset}")
-    if removed.dropped:
-        count = "" if removed.vectors is None else f" with {removed.vectors:,} vectors"
-        session.out.text(f"dropped collection {removed.collection}{count}")
-    elif removed.reason:
-        session.out.say(f"No collection was dropped: {removed.reason}.")
 
 
 def _said(value: object) -> str:

@@ -26,7 +26,8 @@ class CollectionRow:
         owner: the first run that names it, as ``dataset/key``; None for an orphan, which may still belong
             to another FiftyOne database on the same Milvus.
         runs: all runs that name it: clones of a dataset share theirs.
-        made_for: the run a build of Kitescope made it for, as it says itself; it may be gone or renamed.
+        made_for: the run it was made for, as it says itself: a build of ours notes that, and a deletion that
+            keeps the collection. The run may be gone or renamed.
     """
 
     name: str
@@ -184,5 +185,6 @@ def _row(info: CollectionInfo, runs: tuple[str, ...]) -> CollectionRow:
         loaded=info.loaded,
         owner=runs[0] if runs else None,
         runs=runs,
-        made_for=f"{dataset}/{key}" if key and dataset else None,
+        made_for=info.properties.get("kitescope.made_for")
+        or (f"{dataset}/{key}" if key and dataset else None),
     )

@@ -35,7 +35,7 @@ class Entry:
         what: such as ``deleted run``.
         name: of the run (dataset/key), dataset or collection.
         collection: the collection whose vectors went, or that was adopted; None where there was none.
-        vectors: how many went; None when nobody could say.
+        vectors: how many went, or were adopted; None when nobody could say.
         milvus: the server, without credentials; ``embedded`` for Kitescope's own.
     """
 

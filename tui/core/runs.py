@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
-from tui.core.documents import run_documents
+from tui.core.documents import collection_notes, run_documents
 from tui.core.documents.run_details import run_info
 from tui.core.documents.run_documents import OURS, RunDocument, check_key, require
 from tui.core.documents.run_list import (
@@ -142,7 +142,7 @@ def rename(ws: Workspace, dataset: str, key: str, new: str) -> RunInfo:
     ws.require_writable(f"rename run {key!r}")
     run_documents.rename(ws, require(ws, dataset, key), new)
     run = require_run(ws, dataset, new)
-    _tell_collection(ws, run)
+    collection_notes.tell_key(ws, run)
     return run
 
 
@@ -166,11 +166,11 @@ def delete(ws: Workspace, dataset: str, key: str, keep_collection: bool = False)
         load(ws, dataset).delete_brain_run(key)
         ledger.record(ws, "deleted run", f"{dataset}/{key}")
         return Removed(dataset, key, None, False, None, "it is no index in Milvus")
-    removed = (
-        Removed(dataset, key, document.collection, False, None, "keeping it was asked for")
-        if keep_collection
-        else _drop(ws, document)
-    )
+    if keep_collection:
+        collection_notes.tell_owner(ws, document)
+        removed = Removed(dataset, key, document.collection, False, None, "keeping it was asked for")
+    else:
+        removed = _drop(ws, document)
     gone = run_documents.delete(ws, document)
     if gone or removed.dropped:
         _note(ws, "deleted run" if gone else "dropped collection of run", removed)
@@ -220,20 +220,6 @@ def _note(ws: Workspace, what: str, removed: Removed) -> None:
     ledger.record(
         ws, what, f"{removed.dataset}/{removed.brain_key}", collection=dropped, vectors=removed.vectors
     )
-
-
-def _tell_collection(ws: Workspace, run: RunInfo) -> None:
-    """Let a collection of ours say the new key: as an orphan it would name a run that never was."""
-    if run.collection is None:
-        return
-    try:
-        milvus = ws.milvus()
-        properties = milvus.describe(run.collection, counted=False).properties
-        if properties.get("kitescope.brain_key") and properties.get("kitescope.dataset") == run.dataset:
-            milvus.set_properties(run.collection, {"kitescope.brain_key": run.brain_key})
-    except KitescopeError as error:
-        # The record is what counts, and it is renamed already.
-        _log.info("collection %s keeps the old key: %s", run.collection, error)
 
 
 def _drop(ws: Workspace, document: RunDocument) -> Removed:

@@ -9,8 +9,10 @@ from textual import work
 
 from tui.messages import SearchRequested
 from tui.screens.bulk import Work
+from tui.screens.model_picker import ModelPicker
 from tui.screens.run_actions import RunActions, wrong_key
 from tui.widgets.dialogs import Ask, Confirm
+from tui.widgets.pick import Pick
 from tui.widgets.run_view import readable
 
 if TYPE_CHECKING:
@@ -75,8 +77,20 @@ class CollectionActions(RunActions):
                     wrong=lambda key: wrong_key(dataset, taken, key),
                 )
             )
-            if key is not None:
-                self.each("adopting", [Work(row.name, partial(_adopt, row.name, dataset, key, field))])
+            if key is None or (model := await self._made_by()) is None:
+                return
+            adopt = partial(_adopt, row.name, dataset, key, field, model or None)
+            self.each("adopting", [Work(row.name, adopt)])
+
+    async def _made_by(self) -> str | None:
+        """Ask which model made some vectors: empty when nobody knows, None for a change of mind."""
+        unknown = "Not known: pictures of the dataset search it, text does not, and a sync adds nothing"
+        options = [("unknown", unknown), ("known", "A model that I name: text searches it, and a sync adds")]
+        answer = await self.ask(Pick("What made its vectors", options))
+        if answer != "known":
+            return "" if answer else None
+        name: str | None = await self.ask(ModelPicker())
+        return name
 
     def show_ledger(self) -> None:
         """What this user destroyed or took over on this machine."""
@@ -124,10 +138,12 @@ def _old_key(row: CollectionRow) -> str:
     return (row.made_for or "").rpartition("/")[2]
 
 
-def _adopt(name: str, dataset: str, key: str, patches_field: str | None, ws: Workspace) -> str:
+def _adopt(
+    name: str, dataset: str, key: str, patches_field: str | None, model: str | None, ws: Workspace
+) -> str:
     from tui.core.collections import adopt
 
-    adopted = adopt(ws, name, dataset, key, patches_field=patches_field)
+    adopted = adopt(ws, name, dataset, key, patches_field=patches_field, model=model)
     wrong = [
         f"{count:,} {what}"
         for count, what in (

@@ -41,8 +41,8 @@ class RunHealth(CollectionActions):
         self._asking: threading.Event | None = None
         self.active = False
 
-    def listed(self) -> Sequence[RunInfo]:
-        """The runs in the list, in the order in which to ask."""
+    def within(self) -> Sequence[RunInfo]:
+        """The runs whose health counts, in the order in which to ask: also those hidden by it."""
         raise LookupError("a subclass knows what is listed")
 
     def draw(self) -> None:
@@ -65,8 +65,8 @@ class RunHealth(CollectionActions):
         return self._asking is not None
 
     def due(self) -> list[RunInfo]:
-        """The indexes listed whose health was not asked since it could have changed."""
-        return [run for run in self.listed() if run.is_index and _identity(run) not in self._checked]
+        """The indexes whose health was not asked since it could have changed."""
+        return [run for run in self.within() if run.is_index and _identity(run) not in self._checked]
 
     def ask_health(self) -> None:
         """Begin to ask, if there is anybody to ask and anything to ask for."""

@@ -142,10 +142,14 @@ class RunsScreen(RunHealth):
         """The dataset whose runs are listed; None: those of all."""
         return None if self._every_dataset else self.state.dataset
 
+    def within(self) -> list[RunInfo]:
+        """The runs of the chosen dataset or all, of every kind."""
+        of = self._of
+        return [run for run in self.state.runs or () if of in (None, run.dataset)]
+
     def listed(self) -> list[RunInfo]:
         """The runs of the chosen dataset or all, of the chosen kind."""
-        of = self._of
-        runs = [run for run in self.state.runs or () if of in (None, run.dataset)]
+        runs = self.within()
         what, _, value = self._only.partition("=")
         if what == "type":
             return [run for run in runs if run.type == value]

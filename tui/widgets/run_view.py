@@ -108,7 +108,7 @@ def run_row(run: RunInfo, reachable: bool = True) -> TableRow:
         (
             run.brain_key.casefold(),
             (run.dataset.casefold(), run.brain_key.casefold()),
-            health.plain,
+            _severity(run, health.plain),
             run.vectors,
             source(run),
             *texts,
@@ -116,6 +116,13 @@ def run_row(run: RunInfo, reachable: bool = True) -> TableRow:
         f"{run.dataset} {run.brain_key} {health.plain} {source(run)} {' '.join(texts)}"
         + (" prompts text" if run.supports_prompts else ""),
     )
+
+
+def _severity(run: RunInfo, told: str) -> tuple[int, str] | None:
+    """What to sort a health by: the worse, the higher; runs of other kinds first."""
+    if not run.is_index:
+        return -1, told
+    return (list(_HEALTH).index(run.health), told) if run.health else None
 
 
 def _type(run: RunInfo) -> str:
@@ -231,9 +238,11 @@ def _lines(known: Mapping[str, Any], indent: int = 0) -> list[str]:
     lines: list[str] = []
     wide = max((len(name) for name in known), default=0)
     for name, value in known.items():
-        if isinstance(value, Mapping) and value:
+        if value in (None, "", [], (), {}):
+            continue  # JSON below has it
+        if isinstance(value, Mapping):
             lines += ["", f"{'  ' * indent}{name}", *_lines(value, indent + 1)]
-        elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+        elif isinstance(value, Sequence) and isinstance(value[0], Mapping):
             lines += ["", f"{'  ' * indent}{name}", *(f"{'  ' * (indent + 1)}{_row(one)}" for one in value)]
         else:
             lines.append(f"{'  ' * indent}{name:<{wide}}  {_said(value)}")
@@ -250,8 +259,6 @@ def _row(facts: Mapping[str, Any]) -> str:
 
 
 def _said(value: object) -> str:
-    if value is None or value in ("", [], (), {}):
-        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

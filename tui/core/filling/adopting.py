@@ -30,13 +30,18 @@ def adopt(
     scope = Scope(dataset, patches_field)
     if get_run(ws, dataset, brain_key) is not None:
         raise InvalidInput(f"Dataset {dataset!r} has a run {brain_key!r} already", "Choose another key")
-    supports_prompts = model is not None and certain_info(model).supports_prompts
+    made_by = certain_info(model) if model is not None else None
     info = existing(ws, name)
     if not info.compatible or info.metric is None:
         raise InvalidInput(
             f"Collection {name!r} is no similarity index: it needs the fields pk, vector and sample_id, and "
             "an index of its vectors",
             "Build an index of the dataset instead",
+        )
+    if made_by is not None and made_by.dim not in (None, info.dim):
+        raise InvalidInput(
+            f"Model {made_by.name} makes vectors of {made_by.dim} numbers, those in {name!r} have {info.dim}",
+            "Name the model that made them, or none",
         )
     with hold(ws, [f"run {brain_key} of dataset {dataset}", f"collection {name}"], f"adopting {name}"):
         sharers = [run.scope for run in runs_on(ws, name)]
@@ -56,10 +61,11 @@ def adopt(
             source=Source(model=model),
             metric=info.metric,
             consistency_level=info.consistency_level,
-            supports_prompts=supports_prompts,
+            supports_prompts=made_by is not None and made_by.supports_prompts,
             dim=info.dim,
         )
-    ledger.record(ws, "adopted collection", f"{dataset}/{brain_key}", collection=name)
+    deed, run = "adopted collection", f"{dataset}/{brain_key}"
+    ledger.record(ws, deed, run, collection=name, vectors=coverage.rows)
     return Adopted(
         name,
         dataset,
