@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -457,6 +458,8 @@ def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, 
 
     # A screen of pictures makes ten thousand small objects; the default would collect all the while.
     gc.set_threshold(50_000, 20, 50)
+    # Threads that draw must not keep a key waiting: each of them gives way after a millisecond, not five.
+    sys.setswitchinterval(0.001)
     look, warning = preferences.load()
     if warning:
         _log.warning(warning)

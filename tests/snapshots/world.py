@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +19,17 @@ from tui.core import datasets, search
 from tui.core.datasets import DatasetDetail, DatasetInfo, FieldInfo, SampleInfo, Scope
 from tui.core.documents import labels, run_list
 from tui.core.documents.labels import Label, SampleDetail
+from tui.core.filling import planning
+from tui.core.indexes import BuildPlan, BuildSpec, Source
+from tui.core.progress import Skipped
 from tui.core.runs import RunInfo
 from tui.core.search import Hit, SearchResult
-from tui.core.settings import resolve
+from tui.core.settings import Settings, resolve
 from tui.jobs import supervisor
-from tui.preferences import ImageProtocol, Preferences
+from tui.jobs.info import JobInfo, PhaseProgress
+from tui.jobs.spec import job_spec
+from tui.preferences import Last, Preferences
+from tui.widgets.build_plan import Room
 
 # Another version may draw a border or a shade otherwise, which says nothing about this program.
 _MADE_WITH = {"textual": "8.2.8", "rich": "15.0.0"}
@@ -43,12 +50,31 @@ CROPS = RunInfo(
     supports_prompts=True, metric="dotproduct", collection="ks_birds_crops_91c0", vectors=4_200,
     expected=4_310, missing=110, stale=0, health="incomplete", scope=Scope("birds", "boxes"), dim=512,
 )  # fmt: skip
+SETTINGS = resolve(flags={"uri": "http://milvus:19530", "database_uri": "mongodb://mongo:27017"}, env={})
+_SPEC = job_spec("build", "birds", "look", SETTINGS, BuildSpec(Scope("birds"), "look", Source())).to_json()
+_DAY = 1_700_000_000.0
+DONE = JobInfo(
+    "3f2a91", "build", "birds", "look", "done",
+    {"embed": PhaseProgress(1_797, 1_797, 240.0), "upload": PhaseProgress(1_797, 1_797, 5_000.0)},
+    None, "", None, None, 0,
+    {"vectors": 1_797, "dim": 324, "collection": "ks_birds_look_3f2a", "seconds": 9.0},
+    (Skipped("65f0", "birds/broken.png", "not a picture"),), 1, _DAY, _DAY, _DAY + 9, _DAY + 9, None, 1,
+    Path("job.log"), _SPEC,
+)  # fmt: skip
+FAILED = replace(
+    DONE, id="91c04e", brain_key="[b]crops", state="failed", phase="embed", result=None, skipped=(),
+    phases={"embed": PhaseProgress(620, 4_310, None)}, skipped_count=0, created=_DAY + 60, started=_DAY + 60,
+    finished=_DAY + 75, error="Milvus does not answer", remedy="Start it, then resume the job",
+)  # fmt: skip
 _NAMES = ("kite", "[red]heron", "owl", "長い名前の鳥", "wren\x1b[31m")
 _COLOURS = ("#b04040", "#40a060", "#4060b0", "#b09040", "#8040a0")
 
 
 class Engines:
     """A workspace in which both engines answer and nothing else is asked of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def milvus(self) -> Any:
         return SimpleNamespace(server_version=lambda: "2.6.0")
@@ -113,19 +139,22 @@ def settle(monkeypatch: pytest.MonkeyPatch, *, empty: bool = False) -> None:
         (run_list, "require_run", lambda _ws, _dataset, key: LOOK if key == "look" else CROPS),
         (search, "search", _found),
         (labels, "sample_detail", _detail),
-        (supervisor, "list_jobs", lambda: []),
+        (supervisor, "list_jobs", lambda: [] if empty else [FAILED, DONE]),
+        (planning, "plan", lambda _ws, _spec: BuildPlan("ks_birds_look_3f2a", 1_797, 324, 2_600_000, 0)),
     ):
         monkeypatch.setattr(module, name, answer)
+    monkeypatch.setattr("tui.screens.build.room_at", lambda _folder: Room(8 << 30, 50 << 30))
+    monkeypatch.setattr("tui.widgets.job_view._clock", lambda _moment: "12:00:00")
+    monkeypatch.setattr("tui.core.runs.with_health", lambda _ws, run: run)
     monkeypatch.setattr("tui.core.runs.list_runs", lambda _ws: [] if empty else [CROPS, LOOK])
 
 
-def app(theme: str = "dark", *, protocol: ImageProtocol = "halfcell", **more: Any) -> Kitescope:
-    settings = resolve(flags={"uri": "http://milvus:19530", "database_uri": "mongodb://mongo:27017"}, env={})
+def app(theme: str = "dark", *, dataset: str | None = None, **more: Any) -> Kitescope:
     return Kitescope(
-        settings,
-        image_protocol=protocol,
+        SETTINGS,
         look=Preferences(theme=f"textual-{theme}"),
-        open_workspace=lambda _settings: Engines(),  # type: ignore[arg-type,return-value]
+        last=Last(dataset=dataset),
+        open_workspace=Engines,  # type: ignore[arg-type]
         **more,
     )
 

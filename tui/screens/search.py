@@ -20,6 +20,7 @@ from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
 from tui.screens.search_view import index_line
 from tui.state import IndexChosen
+from tui.widgets.detail import DetailPane
 from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.grid import PictureGrid
 from tui.widgets.pick import Pick
@@ -209,6 +210,21 @@ class SearchScreen(Remembering, Opening):
     def action_mark_all(self) -> None:
         """Mark all that are loaded, or none."""
         self.grid.mark_all()
+
+    def action_detail(self) -> None:
+        """Only the picture under the cursor, or only the grid; where there is room, then both again."""
+        if self.has_class("-large"):
+            self.remove_class("-large")
+            self.set_class(not self.has_class("-narrow"), "-alone")
+        elif self.has_class("-alone"):
+            self.remove_class("-alone")
+        else:
+            self.add_class("-large")
+        if self.has_class("-large"):
+            self.query_one(DetailPane).focus()
+        else:
+            self.call_after_refresh(self.focus_main)
+        self.call_after_refresh(self._tell_facts)
 
     def action_zoom(self, by: int) -> None:
         """Larger or smaller pictures."""

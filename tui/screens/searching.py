@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import Worker
 
+from tui.core.client.index_types import MAX_K
 from tui.core.errors import KitescopeError
 from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tui.core.search import Hit
 
 _BROWSE_PAGE = 200
+_MOST_AT_ONCE = 2_000
 _OPENING, _ASKING, _BROWSING = "opening the index", "searching", "reading the dataset"
 
 
@@ -202,12 +204,12 @@ class Searching(Looking):
         return PageRead(ask, first, page)
 
     @core_call(_ASKING)
-    def _load_hits(self, ask: Ask, run: RunInfo, offset: int) -> Message | None:
+    def _load_hits(self, ask: Ask, run: RunInfo, offset: int, k: int = PAGE) -> Message | None:
         from tui.core.datasets import samples_by_id
         from tui.core.search import search
 
         ws = self.kitescope.workspace
-        result = search(ws, ask.query(run.dataset, run.brain_key, offset), embed=self._helper.embed)
+        result = search(ws, ask.query(run.dataset, run.brain_key, offset, k), embed=self._helper.embed)
         if ask.shown is None and ask.image:
             ask = replace(ask, shown=(ask.image, None, Path(ask.image).name))
         elif ask.shown is None and (ask.ids or ask.not_ids):
@@ -261,7 +263,7 @@ class Searching(Looking):
         if step is None or (message.offset and step.ask != message.ask):
             return
         step.score, step.higher_is_closer = result.score, result.higher_is_closer
-        step.elapsed_ms, step.ended = result.elapsed_ms, len(result.hits) < PAGE
+        step.elapsed_ms, step.ended = result.elapsed_ms, len(result.hits) < result.k
         step.hits = (*step.hits[: message.offset], *result.hits)
         if message.offset:
             self._fill(message.offset, result.hits)
@@ -344,21 +346,6 @@ class Searching(Looking):
             return True
         return False
 
-    def action_detail(self) -> None:
-        """Only the picture under the cursor, or only the grid; where there is room, then both again."""
-        if self.has_class("-large"):
-            self.remove_class("-large")
-            self.set_class(not self.has_class("-narrow"), "-alone")
-        elif self.has_class("-alone"):
-            self.remove_class("-alone")
-        else:
-            self.add_class("-large")
-        if self.has_class("-large"):
-            self.query_one(DetailPane).focus()
-        else:
-            self.call_after_refresh(self.focus_main)
-        self.call_after_refresh(self._tell_facts)
-
     # What is told
 
     @on(PictureGrid.Moved)
@@ -396,5 +383,11 @@ class Searching(Looking):
             self._load_more(step)
 
     def _load_more(self, step: Step) -> None:
+        """As many again: Milvus finds the ones before anew each time, so many small pages would be slow."""
         assert self._run is not None
-        self._wait(self._load_hits(step.ask, self._run, len(step.hits)), "loading more")
+        loaded = len(step.hits)
+        k = min(max(PAGE, loaded), _MOST_AT_ONCE, MAX_K - loaded)
+        if k > 0:
+            self._wait(self._load_hits(step.ask, self._run, loaded, k), "loading more")
+        else:
+            self.tell(f"Milvus finds {MAX_K:,} at most: narrow the search (v) to see others.")

@@ -40,7 +40,7 @@ class PictureGrid(TileView, can_focus=True):
             super().__init__()
 
     class EndReached(Message):
-        """The cursor is in the last row."""
+        """The cursor is a screen away from the end, or nearer."""
 
     # What is shown
 
@@ -107,7 +107,7 @@ class PictureGrid(TileView, can_focus=True):
             self.refresh()
         elif self.cursor != before[0]:
             self._redraw_rows({before[0] // wide, self.cursor // wide})
-        if self.cursor // wide == (len(self.tiles) - 1) // wide:
+        if self.cursor + self.layout_now.visible >= len(self.tiles):
             self.post_message(self.EndReached())
 
     def move(self, columns: int, rows: int) -> None:
