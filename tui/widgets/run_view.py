@@ -40,6 +40,7 @@ COLLECTION_COLUMNS = (
     FitColumn("index", "Index", drop=1),
     FitColumn("made", "Made for", least=12, drop=4),
 )
+_MANY = 8
 _HEALTH: dict[Health, tuple[str, str]] = {
     "ok": ("✓ ok", "green"),
     "incomplete": ("◐ incomplete", "yellow"),
@@ -217,7 +218,7 @@ def collection_facts(row: CollectionRow) -> Group:
     return _facts(
         text,
         (
-            ("used by", ", ".join(row.runs)),
+            ("used by", _some(row.runs)),
             ("made for", row.made_for),
             ("vectors", f"{row.vectors:,}" if row.vectors is not None else "not counted: released"),
             ("dimension", f"{row.dim:,}" if row.dim else "no vector field of ours"),
@@ -226,6 +227,12 @@ def collection_facts(row: CollectionRow) -> Group:
             ("state", "loaded" if row.loaded else "released"),
         ),
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return ", ".join(names[:_MANY]) + more
 
 
 def readable(known: Mapping[str, Any]) -> str:
