@@ -81,6 +81,12 @@ def from_fiftyone(model: str | None, arguments: Mapping[str, Any] | None) -> str
     return model
 
 
+def is_local(name: str) -> bool:
+    """Whether a ``huggingface:`` or ``openclip:`` model is a folder or a file of the user's."""
+    place, _, weights = name.partition(":")[2].partition("@")
+    return _is_local(place) or _is_local(weights or "hub")
+
+
 def is_on_disk(name: str) -> bool:
     """Whether a ``huggingface:`` or ``openclip:`` model has nothing to fetch, as far as files tell."""
     place, _, weights = name.partition(":")[2].partition("@")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,9 @@ def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
         downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
     elif entry.hub and not entry.downloaded:
         downloads.require_host("https://github.com" if ":" in entry.hub else _HUB)
+    elif not entry.filename and ":" not in (entry.hub or ""):
+        with _hub_or_disk():
+            return _load(name, device)
     return _load(name, device)
 
 
@@ -52,7 +57,35 @@ def checkpoint_model(name: str, device: Any) -> Any:
     else:
         _require_open_clip(name.removeprefix(naming.OPEN_CLIP))
     loader, arguments = naming.in_fiftyone(name)
-    return _load(loader, device, **(arguments or {}))
+    with contextlib.nullcontext() if naming.is_local(name) else _hub_or_disk():
+        return _load(loader, device, **(arguments or {}))
+
+
+@contextlib.contextmanager
+def _hub_or_disk() -> Iterator[None]:
+    """What Hugging Face's library fetches in here; without network it would try each file for half a minute.
+
+    Raises:
+        KitescopeError: there is no network, and not everything is on disk.
+    """
+    _be_quiet()
+    unreachable: KitescopeError | None = None
+    try:
+        downloads.require_host(_HUB)
+    except KitescopeError as error:
+        unreachable = error
+    if unreachable is None:
+        yield
+        return
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    except Exception as error:
+        raise unreachable from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _load(name: str, device: Any, **arguments: Any) -> Any:
