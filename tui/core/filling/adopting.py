@@ -13,7 +13,7 @@ from tui.core.filling.coverage import compare
 from tui.core.filling.leases import hold
 from tui.core.filling.patience import Patience
 from tui.core.indexes import Source
-from tui.core.models import certain_info
+from tui.core.models import absolute, certain_info
 from tui.core.progress import ignore, never
 from tui.core.scope import Scope
 
@@ -30,6 +30,7 @@ def adopt(
     scope = Scope(dataset, patches_field)
     if get_run(ws, dataset, brain_key) is not None:
         raise InvalidInput(f"Dataset {dataset!r} has a run {brain_key!r} already", "Choose another key")
+    model = absolute(model) if model is not None else None
     made_by = certain_info(model) if model is not None else None
     info = existing(ws, name)
     if not info.compatible or info.metric is None:

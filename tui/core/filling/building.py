@@ -20,7 +20,7 @@ from tui.core.filling.patience import Patience
 from tui.core.filling.sources import open_source
 from tui.core.filling.targets import BUILDING, Target, choose, properties, stem
 from tui.core.indexes import BuildResult, BuildSpec
-from tui.core.models import BUILTIN, certain_info
+from tui.core.models import BUILTIN, absolute, certain_info
 from tui.core.progress import OnEvent, ShouldStop
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def complete(spec: BuildSpec) -> BuildSpec:
     source = spec.source
     if source.model is source.embeddings_field is source.embeddings is None:
         source = replace(source, model=BUILTIN)
+    if source.model is not None:
+        source = replace(source, model=absolute(source.model))
     if source.embeddings is not None:
         source = replace(source, embeddings=str(Path(source.embeddings).resolve()))
     if source.ids is not None:
