@@ -88,10 +88,11 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
 
 def _embed_prompt(model: Any, text: str) -> Any:
     """Hugging Face models of FiftyOne prepare a text only while they also prepare pictures."""
-    pictures = getattr(model, "preprocess", None)
-    if pictures is None:
+    import fiftyone.core.models as fom
+
+    if not isinstance(model, fom.TorchModelMixin):
         return model.embed_prompts([text])
-    model.preprocess = True
+    pictures, model.preprocess = model.preprocess, True
     try:
         return model.embed_prompts([text])
     finally:
