@@ -57,6 +57,11 @@ conditions = st.lists(
             ("tags", "val"),
             ("ground_truth", "odd"),
             ("ground_truth.label", "even"),
+            ("number>", "3"),
+            ("ratio<", "2.5"),
+            ("ground_truth.confidence>", "0.4"),
+            ("boxes.confidence>", "0.5"),
+            ("boxes.confidence<", "0.5"),
             ("boxes", "part0"),
             ("boxes.label", "part2"),
             ("boxes.detections.label", "part1"),
@@ -139,6 +144,7 @@ def test_polylines_have_the_box_around_their_points(workspace: Workspace, unique
         (("nothing", "x"), "no field 'nothing'"),
         (("metadata", "x"), "whole document"),
         (("emb", "x"), "cannot be compared"),
+        (("text>", "t1"), "holds no numbers"),
     ],
 )
 def test_a_condition_that_cannot_be_says_why(
@@ -146,6 +152,16 @@ def test_a_condition_that_cannot_be_says_why(
 ) -> None:
     with pytest.raises(InvalidInput, match=error):
         datasets.count(workspace, Scope(dataset.name, where=(where,)))
+
+
+def test_several_ids_are_any_of_them(workspace: Workspace, dataset: Any) -> None:
+    samples = dataset.values("id")[2:5]
+    found, _ = all_ids(workspace, Scope(dataset.name, where=(("id", ",".join(samples)),)))
+    assert found == samples
+    boxes = dataset.values("boxes.detections.id", unwind=True)[1:4]
+    scope = Scope(dataset.name, "boxes", where=(("boxes.id", ",".join(boxes)),))
+    assert set(all_ids(workspace, scope)[0]) == set(boxes)
+    assert set(datasets.scope_view(workspace, scope).values("boxes.detections.id", unwind=True)) == set(boxes)
 
 
 def test_unknown_views_and_fields_are_named(workspace: Workspace, dataset: Any) -> None:

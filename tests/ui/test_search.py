@@ -24,6 +24,7 @@ from tui.messages import SearchRequested
 from tui.screens.asks import Ask, History, Step, parse
 from tui.screens.search import SearchScreen
 from tui.widgets.detail import DetailPane
+from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.pick import Pick
 from tui.widgets.search_head import FactLines, QueryLine
 
@@ -46,8 +47,8 @@ def digits(
         dataset.add_samples(
             [
                 fo.Sample(filepath=file, tags=["[red]odd" if int(label) % 2 else "even"],
-                          ground_truth=fo.Classification(label=label))
-                for file, label in zip(files, labels, strict=True)
+                          ground_truth=fo.Classification(label=label, confidence=n / COUNT))
+                for n, (file, label) in enumerate(zip(files, labels, strict=True))
             ],
             progress=False,
         )  # fmt: skip
@@ -178,6 +179,38 @@ async def test_narrowed_to_a_view_a_tag_and_a_label_and_everything_again(
         await until(pilot, lambda: "Nothing is in" in screen_text(app))
         await narrow("everything")
         await until(pilot, lambda: len(view.grid.tiles) == 100)
+
+
+async def test_narrowed_to_the_marked_and_to_what_a_model_was_sure_of(
+    make_app: MakeApp, digits: dict[str, str]
+) -> None:
+    app = make_app(search=(DATASET, KEY))
+    ids = list(digits)
+    async with app.run_test(size=(100, 30)) as pilot:
+        view = await browsing(pilot, app)
+        await pilot.press("space", "space", "space", "v")
+        await until(pilot, lambda: isinstance(app.screen, Pick) and "the 3 marked" in screen_text(app))
+        app.screen.query_one(Input).value = "marked"
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SearchScreen) and facts(app).narrowed == "3 marked")
+        assert [tile.id for tile in view.grid.tiles if tile] == ids[:3]
+        await pilot.press("enter")
+        await asked(pilot, app, "Similar to")
+        assert {tile.id for tile in view.grid.tiles if tile} == set(ids[:3])
+        await pilot.press("V")
+        await until(pilot, lambda: not facts(app).narrowed and not facts(app).busy)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, Pick))
+        app.screen.query_one(Input).value = "ground_truth.confidence"
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, AskDialog))
+        app.screen.query_one(Input).value = "0.9"
+        await pilot.press("enter")
+        await until(pilot, lambda: facts(app).narrowed == "ground_truth.confidence>=0.9")
+        sure = [id for n, id in enumerate(ids) if n / COUNT >= 0.9]
+        await until(pilot, lambda: {tile.id for tile in view.grid.tiles if tile} == set(sure))
 
 
 async def test_more_results_come_when_the_end_is_reached(make_app: MakeApp, digits: dict[str, str]) -> None:

@@ -31,7 +31,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--least", is_flag=True, help="The least similar instead.")
 @click.option("--view", metavar="SAVED", help="Only in this saved view.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
-@click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Only where a field has this value.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only where a field has this value; also FIELD>=VALUE, FIELD<=VALUE, id=A,B.",
+)
 @click.option("--add-tag", "add_tags", multiple=True, metavar="T", help="Tag what is found.")
 @click.option("--remove-tag", "remove_tags", multiple=True, metavar="T", help="Take a tag off what is found.")
 @click.option("--save-view", metavar="NAME", help="Keep what is found as a FiftyOne saved view.")

@@ -15,7 +15,8 @@ class Scope:
         view: a saved view of samples.
         tags: samples that have any of these tags.
         where: (field path, value) pairs that must all hold; a label field means its label. A path
-            inside ``patches_field`` is asked of each patch, any other of its sample.
+            inside ``patches_field`` is asked of each patch, any other of its sample. A path that ends with
+            ``>`` or ``<`` asks for at least or at most the value; several ids may be given, with commas.
         limit: the first so many samples.
         slices: of a grouped dataset, whose files are samples of their own then.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tui.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from tui.core.documents.run_list import RunInfo
     from tui.core.querying.query import Query
     from tui.core.search import Hit
 
@@ -20,19 +21,28 @@ _REMEMBERED = 50
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """What counts: a saved view, any of some tags, and fields that must have a value."""
+    """What counts: a saved view, any of some tags, fields that must have a value, and marked pictures."""
 
     view: str | None = None
     tags: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
+    marked: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.view or self.tags or self.where)
+        return bool(self.view or self.tags or self.where or self.marked)
+
+    def conditions(self, patches_field: str | None) -> tuple[tuple[str, str], ...]:
+        """All that is asked of fields, as ``Scope.where``; what is marked are samples, or patches."""
+        if not self.marked:
+            return self.where
+        path = f"{patches_field}.id" if patches_field else "id"
+        return (*self.where, (path, ",".join(self.marked)))
 
     def __str__(self) -> str:
         parts = [f"view {self.view}"] if self.view else []
         parts += [f"#{tag}" for tag in self.tags]
         parts += [f"{field}={value}" for field, value in self.where]
+        parts += [f"{len(self.marked):,} marked"] if self.marked else []
         return " · ".join(parts)
 
 
@@ -92,13 +102,13 @@ class Ask:
         unlike = f"unlike {len(self.not_ids)}" if self.not_ids else ""
         return " ".join(filter(None, (f"{kind} {near}" if near else "", unlike))).strip()
 
-    def query(self, dataset: str, brain_key: str, offset: int = 0, k: int = PAGE) -> Query:
+    def query(self, run: RunInfo, offset: int = 0, k: int = PAGE) -> Query:
         """The question as core takes it."""
         from tui.core.querying.query import Query
 
         return Query(
-            dataset,
-            brain_key,
+            run.dataset,
+            run.brain_key,
             ids=self.ids,
             not_ids=self.not_ids,
             text=self.text,
@@ -109,7 +119,7 @@ class Ask:
             least=self.least,
             view=self.narrowing.view,
             tags=self.narrowing.tags,
-            where=self.narrowing.where,
+            where=self.narrowing.conditions(run.patches_field),
         )
 
 

@@ -10,11 +10,16 @@ from tui.screens.asks import Narrowing
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetDetail
 
-EVERYTHING, OTHER = "everything", "other"
+EVERYTHING, OTHER, MARKED = "everything", "other", "marked"
+_SURE = ".confidence"
 
 
-def options(detail: DatasetDetail, now: Narrowing) -> list[tuple[str, str]]:
-    """(value, label) of saved views, tags and labels with their counts; what is on now carries a dot."""
+def options(detail: DatasetDetail, now: Narrowing, marked: int) -> list[tuple[str, str]]:
+    """(value, label) of saved views, tags and labels with their counts; what is on now carries a dot.
+
+    Args:
+        marked: how many pictures are marked.
+    """
     listed: list[tuple[str, str]] = []
 
     def add(value: str, label: str, on: bool) -> None:
@@ -22,6 +27,8 @@ def options(detail: DatasetDetail, now: Narrowing) -> list[tuple[str, str]]:
 
     if now:
         listed.append((EVERYTHING, "  everything again"))
+    if marked or now.marked:
+        add(MARKED, f"the {marked or len(now.marked):,} marked", bool(now.marked))
     for view in detail.saved_views:
         add(f"view\n{view}", f"view   {view}", now.view == view)
     for tag, count in detail.tags.items():
@@ -33,6 +40,10 @@ def options(detail: DatasetDetail, now: Narrowing) -> list[tuple[str, str]]:
                 f"label  {field} = {label}  ({count:,})",
                 (field, label) in now.where,
             )
+    for one in detail.fields:
+        if one.path.endswith(_SURE) and one.path.split(".")[0] in detail.label_fields:
+            least = next((value for name, value in now.where if name == f"{one.path}>"), "")
+            add(f"{OTHER}\n{one.path}>", f"sure   {one.path} >= {least or '…'}", bool(least))
     listed.append((OTHER, "  another field …"))
     return listed
 

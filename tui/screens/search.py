@@ -14,7 +14,7 @@ from tui.core.errors import KitescopeError
 from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
-from tui.screens.narrowing import EVERYTHING, OTHER, narrowed, options
+from tui.screens.narrowing import EVERYTHING, MARKED, OTHER, narrowed, options
 from tui.screens.opening import Opening
 from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
@@ -164,12 +164,28 @@ class SearchScreen(Remembering, Opening):
     @on(Looked)
     @work(group="narrow")
     async def _narrow_by(self, message: Looked) -> None:
-        chosen = await self.ask(Pick("Only what is in …", options(message.detail, self._narrowing)))
-        if chosen == OTHER:
-            typed = await self.ask(AskDialog("Only where FIELD=VALUE", placeholder="ground_truth=7 - seven"))
-            chosen = f"where\n{typed.replace('=', chr(10), 1)}" if typed and "=" in typed else None
+        now = self._narrowing
+        listed = options(message.detail, now, len(self.grid.marks))
+        chosen = await self.ask(Pick("Only what is in …", listed))
+        if chosen == MARKED:
+            marked = () if now.marked else tuple(sorted(self.grid.marks))
+            self._narrow_to(replace(now, marked=marked))
+            return
+        if chosen and chosen.startswith(OTHER):
+            chosen = await self._typed_condition(chosen.partition("\n")[2])
         if chosen is not None:
-            self._narrow_to(Narrowing() if chosen == EVERYTHING else narrowed(self._narrowing, chosen))
+            self._narrow_to(Narrowing() if chosen == EVERYTHING else narrowed(now, chosen))
+
+    async def _typed_condition(self, path: str) -> str | None:
+        """A condition as a choice: for a path that is known, only its value is asked for."""
+        if path:
+            title, example = f"Only where {path}= this", "0.8"
+        else:
+            title, example = "Only where FIELD=VALUE, FIELD>=VALUE or FIELD<=VALUE", "ground_truth=7 - seven"
+        typed = await self.ask(AskDialog(title, placeholder=example))
+        line = f"{path}={typed}" if path and typed else typed or ""
+        field, found, value = line.partition("=")
+        return f"where\n{field.strip()}\n{value.strip()}" if found else None
 
     def action_widen(self) -> None:
         """Everything counts again."""

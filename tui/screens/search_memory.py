@@ -19,6 +19,7 @@ from tui.screens.asks import Ask
 
 MOST_ASKED = 50
 _MOST_KEPT = 200
+_MOST_IDS = 2_000
 _MOST_INDEXES = 100
 _LOCK_SECONDS = 5.0
 
@@ -40,7 +41,9 @@ class Memory(msgspec.Struct, frozen=True):
     kept: tuple[Kept, ...] = ()
 
     def with_asked(self, ask: Ask) -> Memory:
-        """One question more; asked before, it moves to the end."""
+        """One question more; asked before, it moves to the end. One about very many ids is let go."""
+        if len(ask.ids) + len(ask.not_ids) + len(ask.narrowing.marked) > _MOST_IDS:
+            return self
         before = [one for one in self.asked if not one.same_as(ask)]
         return msgspec.structs.replace(self, asked=(*before, ask)[-MOST_ASKED:])
 

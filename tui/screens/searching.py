@@ -182,7 +182,7 @@ class Searching(Looking):
             run.patches_field,
             narrowing.view or made.view,
             narrowing.tags or made.tags,
-            (*made.where, *narrowing.where),
+            (*made.where, *narrowing.conditions(run.patches_field)),
             made.limit,
             made.slices,
         )
@@ -209,7 +209,7 @@ class Searching(Looking):
         from tui.core.search import search
 
         ws = self.kitescope.workspace
-        result = search(ws, ask.query(run.dataset, run.brain_key, offset, k), embed=self._helper.embed)
+        result = search(ws, ask.query(run, offset, k), embed=self._helper.embed)
         if ask.shown is None and ask.image:
             ask = replace(ask, shown=(ask.image, None, Path(ask.image).name))
         elif ask.shown is None and (ask.ids or ask.not_ids):

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from tui.messages import RefreshRequested
+from tui.screens.asks import Narrowing
 from tui.screens.base import core_call
 from tui.screens.searching import Searching
 from tui.widgets.dialogs import Ask as AskDialog
@@ -189,13 +190,15 @@ class Using(Searching):
             return
         far = run.metric == "euclidean"
         title = "Squared distance at most" if far else "Score of a pair at least"
+        if self._narrowing:
+            title += f", only {self._narrowing}"
         typed = await self.ask(AskDialog(title, value="" if far else "0.98", wrong=_wrong_number))
         if typed:
             self._cancel()
-            self._wait(self._load_duplicates(run, float(typed)), "comparing every vector")
+            self._wait(self._load_duplicates(run, float(typed), self._narrowing), "comparing every vector")
 
     @core_call("searching")
-    def _load_duplicates(self, run: RunInfo, threshold: float) -> Message | None:
+    def _load_duplicates(self, run: RunInfo, threshold: float, narrowing: Narrowing) -> Message | None:
         from tui.core.near_duplicates import near_duplicates
 
         worker = get_current_worker()
@@ -204,6 +207,9 @@ class Using(Searching):
             run.dataset,
             run.brain_key,
             threshold,
+            view=narrowing.view,
+            tags=narrowing.tags,
+            where=narrowing.conditions(run.patches_field),
             should_stop=lambda: worker.is_cancelled,
         )
         return Grouped(run, found)

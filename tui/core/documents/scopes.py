@@ -200,8 +200,21 @@ def scope_view(ws: Workspace, scope: Scope) -> Any:
         field = ws.fiftyone().ViewField
         for path, value in of_labels.items():
             inner = path.removeprefix(selection.label_path + ".")
-            view = view.filter_labels(scope.patches_field, field(inner) == value)
+            for holds in _holding(field(inner), value):
+                view = view.filter_labels(scope.patches_field, holds)
     return view
+
+
+def _holding(field: Any, value: Any) -> list[Any]:
+    """What a Mongo match of one field says, as FiftyOne's expressions."""
+    if not isinstance(value, dict):
+        return [field == value]
+    said = {
+        "$gte": lambda one: field >= one,
+        "$lte": lambda one: field.exists() & (field <= one),
+        "$in": field.is_in,
+    }
+    return [said[name](one) for name, one in value.items()]
 
 
 def hex_ids(rows: NDArray[np.uint8]) -> list[str]:

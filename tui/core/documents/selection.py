@@ -18,6 +18,8 @@ from tui.core.scope import Scope
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
+# What a path ends with when ``FIELD>=VALUE`` or ``FIELD<=VALUE`` was split at its equals sign.
+_BOUNDS = {">": "$gte", "<": "$lte"}
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 
 
@@ -116,13 +118,26 @@ def conditions(
     if scope.tags:
         of_samples.append({"tags": {"$in": list(scope.tags)}})
     for path, text in scope.where:
-        field = _target(record, path)
-        value = _typed(field, text)
+        bound = _BOUNDS.get(path[-1:])
+        field = _target(record, path[:-1] if bound else path)
+        value = _bounded(field, bound, text) if bound else _typed(field, text)
         if patches is not None and (field.path + ".").startswith(patches.path + "."):
-            of_labels[field.db_path] = value
+            before = of_labels.get(field.db_path)
+            both = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+            of_labels[field.db_path] = both
         else:
             of_samples.append({field.db_path: value})
     return of_samples, of_labels
+
+
+def _bounded(field: Field, bound: str, text: str) -> dict[str, Any]:
+    value = _typed(field, text)
+    if isinstance(value, bool) or not isinstance(value, (int, float, datetime)):
+        raise InvalidInput(
+            f"Field {field.path!r} holds no numbers and no dates, so nothing is more or less",
+            f"Give one value: {field.path}=VALUE",
+        )
+    return {bound: value}
 
 
 def _check_slices(record: Record, scope: Scope, any_slice: bool) -> None:
@@ -188,7 +203,8 @@ def _typed(field: Field, text: str) -> Any:
         if kind == "BooleanField":
             return _boolean(text)
         if kind == "ObjectIdField":
-            return ObjectId(text)
+            ids = [ObjectId(part) for part in text.split(",")]
+            return ids[0] if len(ids) == 1 else {"$in": ids}
         if kind in ("DateField", "DateTimeField"):
             return _utc(text)
     except Exception as error:
