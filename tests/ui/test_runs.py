@@ -187,6 +187,7 @@ async def test_a_kept_collection_becomes_an_orphan_that_can_be_dropped(
         await pilot.press("tab")
         collections = app.screen.query_one("#collections", FittedTable)
         await until(pilot, lambda: name in collections.shown)
+        assert f"orphan of {dataset.name}/part" in collections._all[name].text
         collections.go_to(f"k_{dataset.name}_whole")
         await pilot.press("d")
         await until(pilot, lambda: f"{dataset.name}/whole uses" in told(app))

@@ -37,6 +37,7 @@ async def test_a_crashed_stock_build_is_resumed_and_another_discarded(
     async with app.run_test(size=(120, 34)) as pilot:
         table = app.screen.query_one("#runs", FittedTable)
         await until(pilot, lambda: len(table.shown) == 2 and app.screen.focused is table, 60)
+        await until(pilot, lambda: screen_text(app).count("◐ unfinished") >= 2, 60)
         table.go_to(f"{name}\nfirst")
         await until(pilot, lambda: "It was never finished: u resumes it, d discards it" in squeezed(app), 60)
         await pilot.press("enter")

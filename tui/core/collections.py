@@ -28,6 +28,7 @@ class CollectionRow:
         runs: all runs that name it: clones of a dataset share theirs.
         made_for: the run it was made for, as it says itself: a build of ours notes that, and a deletion that
             keeps the collection. The run may be gone or renamed.
+        similarity: whether it has the fields of a similarity index; otherwise it is another application's.
     """
 
     name: str
@@ -39,6 +40,7 @@ class CollectionRow:
     owner: str | None
     runs: tuple[str, ...] = ()
     made_for: str | None = None
+    similarity: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ def _row(info: CollectionInfo, runs: tuple[str, ...]) -> CollectionRow:
         loaded=info.loaded,
         owner=runs[0] if runs else None,
         runs=runs,
+        similarity=info.compatible,
         made_for=info.properties.get("kitescope.made_for")
         or (f"{dataset}/{key}" if key and dataset else None),
     )

@@ -69,6 +69,8 @@ def health_cell(run: RunInfo, reachable: bool = True) -> Text:
         return cell("not loaded", "dim")
     if run.health is None:
         return cell("…", "dim") if reachable else cell("✗ unreachable", "red dim")
+    if run.health == "incomplete" and not run.finished:
+        return cell("◐ unfinished", "yellow")
     return cell(*_HEALTH[run.health])
 
 
@@ -135,7 +137,9 @@ def collection_cell(row: CollectionRow) -> Text:
     if row.runs:
         more = f" +{len(row.runs) - 1}" if len(row.runs) > 1 else ""
         return cell(f"{row.runs[0]}{more}")
-    return cell("orphan", "yellow") if row.dim else cell("another application", "dim")
+    if not row.similarity:
+        return cell("another application", "dim")
+    return cell(f"orphan of {row.made_for}" if row.made_for else "orphan", "yellow")
 
 
 def collection_line(row: CollectionRow) -> TableRow:
