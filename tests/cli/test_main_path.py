@@ -83,6 +83,8 @@ def test_search_narrowed_and_reversed(cli: Cli, demo: Demo) -> None:
     seven = ("search", DEMO, KEY, "--id", demo.ids[0], "-k", "4", "--json")
     narrowed = cli(*seven, "--where", "ground_truth.label=7").json["hits"]
     assert [hit["label"] for hit in narrowed] == ["7"] * 4
+    only = [word for id in demo.ids[5:8] for word in ("--only-id", id)]
+    assert {hit["id"] for hit in cli(*seven, *only).json["hits"]} == set(demo.ids[5:8])
     least = cli(*seven, "--least").json["hits"]
     best = cli(*seven).json["hits"]
     assert least[0]["score"] < best[-1]["score"]

@@ -188,13 +188,56 @@ def test_an_id_that_is_not_in_the_index_is_named(
     assert name in caught.value.remedy
 
 
-def test_a_sample_id_given_for_patches_gets_a_hint(workspace: Workspace, unique_name: Name) -> None:
-    dataset = make_dataset(workspace, unique_name("hint"), 5)
+def test_by_patch_and_by_the_sample_that_holds_patches(
+    engine_workspace: Workspace, unique_name: Name
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("parts"), 12)
     scope = Scope(dataset.name, "boxes")
-    make_index(workspace, scope, "k", vectors(len(all_ids(workspace, scope)[0])))
+    ids, samples = all_ids(ws, scope)
+    rows = vectors(len(ids))
+    make_index(ws, scope, "k", rows)
+    unit = _unit(rows)
+
+    def by(id: str, **more: Any) -> list[str]:
+        return _ids(search(ws, Query(dataset.name, "k", ids=(id,), k=5, **more)))
+
+    assert by(ids[7]) == [ids[i] for i in np.argsort(-unit @ unit[7])[:5]]
+    last = dataset.last().id
+    mean = unit[[sample == last for sample in samples]].mean(axis=0)
+    assert by(last) == [ids[i] for i in np.argsort(-unit @ mean)[:5]]
+    hit = search(ws, Query(dataset.name, "k", ids=(ids[7],), k=1)).hits[0]
+    assert (hit.id, hit.sample_id) == (ids[7], samples[7]) and hit.box
+    only = (ids[3], ids[9], ids[20])
+    order = [i for i in np.argsort(-unit @ unit[7]) if ids[i] in only]
+    assert by(ids[7], only=only) == [ids[i] for i in order]
+    order = [i for i in order if ids[i] != ids[3]]
+    number = str(dataset[samples[9]].number)
+    assert by(ids[7], only=only[1:], where=(("number>", number),)) == [ids[i] for i in order]
     with pytest.raises(KitescopeError) as caught:
-        search(workspace, Query(dataset.name, "k", ids=(dataset.last().id,)))
+        by(dataset.first().id)
     assert "labels in 'boxes'" in caught.value.remedy
+
+
+def test_narrowed_by_bounds_and_to_what_is_named(
+    workspace: Workspace, indexed: tuple[str, list[str], Floats]
+) -> None:
+    """Sample i of 40 has the number i and the confidence i / 40."""
+    name, ids, rows = indexed
+    order = np.argsort(-_unit(rows) @ _unit(rows[3])).tolist()
+    cases: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
+        ({"where": (("ground_truth.confidence>", "0.5"),)}, lambda i: i >= 20),
+        ({"where": (("number>", "5"), ("number<", " 30"))}, lambda i: 5 <= i <= 30),
+        ({"where": (("ground_truth", "even"), ("number<", "9"))}, lambda i: i % 2 == 0 and i <= 9),
+        ({"only": (*ids[4:8], "0" * 24)}, lambda i: 4 <= i < 8),
+        ({"only": tuple(ids[4:8]), "tags": ("train",), "k": 1}, lambda i: i in (5, 7)),
+        ({"only": ("0" * 24,)}, lambda i: False),
+    ]
+    for narrowed, inside in cases:
+        result = search(workspace, Query(name, "k", ids=(ids[3],), **{"k": 40, **narrowed}))
+        assert _ids(result) == [ids[i] for i in order if inside(i)][: result.k]
+    with pytest.raises(InvalidInput, match="no value for 'number'"):
+        search(workspace, Query(name, "k", ids=(ids[3],), where=(("number>", "many"),)))
 
 
 @pytest.mark.parametrize(

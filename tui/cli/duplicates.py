@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from tui.cli.search import condition
+from tui.cli.search import WHERE, condition
 from tui.cli.session import Session, command, json_option
 
 _EVERY = 10.0
@@ -26,7 +26,7 @@ _EVERY = 10.0
 )
 @click.option("--view", metavar="SAVED", help="Only in this saved view.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
-@click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Only where a field has this value.")
+@click.option("--where", multiple=True, metavar="FIELD=VALUE", help=WHERE)
 @click.option("--add-tag", "add_tag", metavar="T", help="Tag all but the oldest of each group.")
 @json_option
 @command

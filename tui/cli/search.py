@@ -13,6 +13,7 @@ from tui.cli.session import Session, command, json_option
 if TYPE_CHECKING:
     from tui.core.search import SearchResult
 
+WHERE = "Only where a field has this value; also FIELD>=VALUE, FIELD<=VALUE, id=A,B."
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True)
 
 
@@ -31,12 +32,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--least", is_flag=True, help="The least similar instead.")
 @click.option("--view", metavar="SAVED", help="Only in this saved view.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Only with this tag (any of several).")
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Only where a field has this value; also FIELD>=VALUE, FIELD<=VALUE, id=A,B.",
-)
+@click.option("--where", multiple=True, metavar="FIELD=VALUE", help=WHERE)
+@click.option("--only-id", "only", multiple=True, metavar="ID", help="Only among these items.")
 @click.option("--add-tag", "add_tags", multiple=True, metavar="T", help="Tag what is found.")
 @click.option("--remove-tag", "remove_tags", multiple=True, metavar="T", help="Take a tag off what is found.")
 @click.option("--save-view", metavar="NAME", help="Keep what is found as a FiftyOne saved view.")
@@ -69,6 +66,7 @@ def search(
     view: str | None,
     tags: tuple[str, ...],
     where: tuple[str, ...],
+    only: tuple[str, ...],
     add_tags: tuple[str, ...],
     remove_tags: tuple[str, ...],
     save_view: str | None,
@@ -102,6 +100,7 @@ def search(
         view=view,
         tags=tags,
         where=conditions,
+        only=only,
     )
     result = find(session.workspace(), query)
     use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
@@ -166,7 +165,7 @@ class _Use:
 
 
 def condition(pair: str) -> tuple[str, str]:
-    """Read FIELD=VALUE."""
+    """Read FIELD=VALUE: the path keeps what stands before the equals sign, as in ``confidence>=0.5``."""
     field, equals, value = pair.partition("=")
     if not (field and equals):
         raise click.UsageError(f"--where {pair!r} is not FIELD=VALUE")

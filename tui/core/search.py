@@ -94,7 +94,10 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     record = read(ws, query.dataset)
     run = _searchable(require_run(ws, query.dataset, query.brain_key, record))
     metric = cast("Metric", run.metric)
-    scope = Scope(query.dataset, run.patches_field, query.view, query.tags, query.where)
+    where = query.where
+    if query.only:
+        where = (*where, (f"{run.patches_field}.id" if run.patches_field else "id", ",".join(query.only)))
+    scope = Scope(query.dataset, run.patches_field, query.view, query.tags, where)
     selection = select(ws, scope, any_slice=True, record=record)
     assert run.collection is not None
     target = Target(ws, ws.milvus(), run.collection, metric, scope, selection)

@@ -13,7 +13,9 @@ from bson import ObjectId
 
 from tui.core.documents.mongo import guarded
 from tui.core.documents.schema import read
+from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError
+from tui.core.scope import Scope
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,13 +30,15 @@ class Query:
     """What to search for, in which index, and what counts.
 
     Attributes:
-        ids: items of the index (for patches, label ids); several are averaged.
+        ids: items of the index (for patches, label ids, or the ids of samples, which stand for the mean of
+            their patches); several are averaged.
         not_ids: items to move away from.
         text, image, vector: a prompt, a picture's path, or the path of a ``.npy`` of shape (dim,) or
             (n, dim), whose rows are averaged.
         k, offset: how many hits from which on. Beyond 16,384 together every item is looked at.
         least: the least similar ones instead.
         view, tags, where: what counts, as in ``Scope``.
+        only: the ids of the items that count.
     """
 
     dataset: str
@@ -50,6 +54,7 @@ class Query:
     view: str | None = None
     tags: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
+    only: tuple[str, ...] = ()
 
 
 # Turns a query's text or picture into a vector with the run's model: (run, query) -> (dim,).
@@ -164,10 +169,28 @@ def _of_ids(
         found, vectors = ws.milvus().vectors(run.collection, ids, strong=False)
     if len(found) < len(ids):
         found, vectors = ws.milvus().vectors(run.collection, ids)
-    if missing := [id for id in ids if id not in set(found)]:
+    known = dict(zip(found, vectors, strict=True)) if vectors is not None else {}
+    if run.patches_field and len(known) < len(ids):
+        known |= _of_samples(ws, run, [id for id in ids if id not in known])
+    if missing := [id for id in ids if id not in known]:
         raise _not_in_index(ws, run, missing)
-    assert vectors is not None
-    return dict(zip(found, vectors, strict=True))
+    return known
+
+
+def _of_samples(ws: Workspace, run: RunInfo, samples: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """For an index of patches: the mean of the patches of each sample that has any in it."""
+    assert run.collection is not None
+    wanted = {"_id": {"$in": [ObjectId(id) for id in samples if ObjectId.is_valid(id)]}}
+    selection = select(ws, Scope(run.dataset, run.patches_field), any_slice=True)
+    stages = [{"$match": wanted}, *selection.rows(), {"$project": {"i": f"${selection.id_path}"}}]
+    with guarded():
+        rows = list(ws.database()[selection.collection].aggregate(stages))
+    sample_of = {str(row["i"]): str(row["_id"]) for row in rows}
+    found, vectors = ws.milvus().vectors(run.collection, list(sample_of), strong=False)
+    places: dict[str, list[int]] = {}
+    for place, id in enumerate(found):
+        places.setdefault(sample_of[id], []).append(place)
+    return {sample: _mean(run, vectors[of_it]) for sample, of_it in places.items()}
 
 
 def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> KitescopeError:
@@ -180,7 +203,10 @@ def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> Kitesc
     if not is_sample:
         return KitescopeError(what, f"Give ids of dataset {run.dataset!r}")
     if run.patches_field:
-        return KitescopeError(what, f"It is an index of patches: give ids of labels in {run.patches_field!r}")
+        return KitescopeError(
+            what,
+            f"It is an index of patches: give ids of labels in {run.patches_field!r}, or of their samples",
+        )
     return KitescopeError(what, f"Add what is missing with kitescope sync {run.dataset} {run.brain_key}")
 
 
