@@ -15,7 +15,7 @@ import tui.jobs
 TERMINAL = {"textual", "rich", "textual_image", "rich_pixels", "click"}
 HEAVY = {"fiftyone", "torch", "torchvision", "skimage", "sklearn", "matplotlib", "pandas"}
 # These own what they import, and are themselves imported only by a process that embeds.
-OWNERS = {"torch_embedder", "torch_models"}
+OWNERS = {"fusing", "torch_embedder", "torch_models"}
 
 
 def modules_after(code: str) -> set[str]:

@@ -23,7 +23,7 @@ from tui.core.embedding import embed
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.models import BUILTIN, list_models, load_model, model_info
 from tui.core.progress import Progress
-from tui.core.vision import catalog, devices, downloads, torch_embedder, torch_models
+from tui.core.vision import catalog, devices, downloads, fusing, torch_models
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -349,21 +349,37 @@ def test_checkpoints_that_do_not_fit_say_so(checkpoint: Path, tmp_path: Path) ->
         load_model(f"torchvision:resnet18@{tmp_path / 'junk.pth'}")
 
 
-def test_folding_changes_nothing_and_what_cannot_be_traced_is_left_alone() -> None:
-    module = user_models._seeded("mobilenet_v2")
-    picture = torch.rand(2, 3, 160, 160)
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet18"])
+def test_a_network_is_made_cheaper_and_says_the_same(network: str) -> None:
+    module = user_models._seeded(network)
+    picture = torch.rand(2, 3, 160, 130)
     with torch.inference_mode():
         before = module(picture)
-        folded = torch_embedder.optimised(module, torch.device("cpu"))
-        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
-        assert torch.allclose(folded(picture), before, atol=1e-4)
+        cheaper = fusing.optimised(module, torch.device("cpu"))
+        kinds = [type(layer) for layer in cheaper.modules()]
+        assert not {torch.nn.BatchNorm2d, torch.nn.ReLU6, torch.nn.Conv2d} & set(kinds)
+        assert torch.allclose(cheaper(picture), before, atol=1e-4)
+        cheap = fusing.optimised(module, torch.device("cpu"), "bf16")(picture)
+        assert cheap.dtype == torch.bfloat16
+        assert torch.nn.functional.cosine_similarity(cheap.float(), before).min() > 0.999
 
+
+def test_a_network_that_cannot_be_traced_stays_as_it_is() -> None:
     class Branches(torch.nn.Module):
         def forward(self, images: Any) -> Any:
             return images.mean((2, 3)) if images.sum() > 0 else images.amax((2, 3))
 
-    odd = Branches()
-    assert torch_embedder.optimised(odd, torch.device("cpu")) is odd
+    class Shapes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, images: Any) -> Any:
+            layer = self.first if len(images) == 1 else self.second
+            return torch.relu(layer(images)).mean((2, 3))
+
+    for odd in (Branches(), Shapes()):
+        assert fusing.optimised(odd, torch.device("cpu")) is odd
 
 
 # -- downloads ----------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import torch
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
 from tui.core.vision import catalog, devices, downloads, zoo_models
-from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, optimised, split, to_rows
+from tui.core.vision.fusing import optimised
+from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, split, to_rows
 from tui.core.vision.user_code import resolve
 
 if TYPE_CHECKING:
@@ -75,15 +76,22 @@ def from_fiftyone(name: str, model: Any, device: Any, precision: str) -> TorchEm
         and not model.using_half_precision
     )
     if plain:
-        module = optimised(model._model, device)
-        saved = fout.SaveLayerTensor(module, layer)
-
-        def forward(images: Any) -> Any:
-            module(images)
-            return saved.tensor
-
+        forward = optimised(model._model, device, precision, partial(_tapped, layer=str(layer)))
         return TorchEmbedder(name, forward, split(model.transforms), device, precision, prompt)
     return _StockEmbedder(name, model, device, precision, prompt)
+
+
+def _tapped(module: Any, layer: str) -> Callable[[Any], Any]:
+    """A function that calls the module and answers what goes through that layer."""
+    import fiftyone.utils.torch as fout
+
+    saved = fout.SaveLayerTensor(module, layer)
+
+    def forward(images: Any) -> Any:
+        module(images)
+        return saved.tensor
+
+    return forward
 
 
 def _embed_prompt(model: Any, text: str) -> Any:
@@ -161,7 +169,7 @@ def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> T
     enough = 2 * max(*preset.resize_size, *preset.crop_size)
     return TorchEmbedder(
         name,
-        optimised(module, device),
+        optimised(module, device, precision),
         split(preset),
         device,
         precision,
@@ -215,7 +223,9 @@ def _users(name: str, device: Any, precision: str) -> TorchEmbedder:
             "Return a fiftyone.core.models.Model or a torch.nn.Module",
         )
     transforms = getattr(made, "transforms", None) or getattr(made, "preprocess", None)
-    return TorchEmbedder(name, optimised(made, device), _users_inputs(transforms), device, precision)
+    return TorchEmbedder(
+        name, optimised(made, device, precision), _users_inputs(transforms), device, precision
+    )
 
 
 def _users_inputs(transforms: Any) -> Inputs:
