@@ -134,10 +134,12 @@ class MilvusStandalone(MilvusServer):
             client.close()
         return True
 
-    def create_user(self, name: str, password: str) -> None:
-        """A user without any right."""
+    def create_user(self, name: str, password: str, role: str = "") -> None:
+        """A user without any right, unless a role is given, such as ``admin``."""
         client = self.client()
         client.create_user(name, password, timeout=5)
+        if role:
+            client.grant_role(name, role, timeout=5)
         # The proxy learns of new users a moment later.
         wait_until(lambda: name in client.list_users(timeout=5), 10, "the new user is known")
         client.close()

@@ -171,8 +171,13 @@ class ConnectionScreen(BaseScreen):
                 form[masked].complain("The saved password is for another server: type the one for this")
                 form.go_to(masked)
                 return None
-            return settings
+            return self._as_itself(one, settings)
         return None
+
+    def _as_itself(self, one: Connection, settings: Settings) -> Settings:
+        """A profile stays that profile when all that was typed is a secret that it does not keep."""
+        whole = one.kind == "profile" and self._edits.get(one.key, {}).keys() <= SECRETS
+        return replace(settings, profile=one.name) if whole else settings
 
     def action_edit(self) -> None:
         """Into the form."""
@@ -198,7 +203,7 @@ class ConnectionScreen(BaseScreen):
                 return
             form = self.query_one(ConnectionForm)
             form.edits[missing] = secret
-            settings = replace(form.settings(), profile=one.settings.profile if one.settings else None)
+            settings = self._as_itself(one, form.settings())
         self._connecting = True
         self.notify(f"Connecting to {plain(one.name)} …", markup=False, timeout=2)
         self.post_message(ConnectRequested(settings))
@@ -304,12 +309,16 @@ class ConnectionScreen(BaseScreen):
     def _save_profile(self, profile: Profile, keep: Keep, edited: str) -> Message | None:
         from tui.core import profiles
 
-        left = profiles.save(profile, keep)
+        left, key = profiles.save(profile, keep), f"profile {profile.name}"
         self._edits.pop(edited, None)
+        if keep == "ask":
+            # What is not kept was typed for now: nobody has to type it twice.
+            secrets = profile.secrets()
+            self._edits[key] = {name: secrets[name] for name in SECRETS & secrets.keys()}
         where = {"keyring": ", its password in the keyring", "ask": " without its password", "file": ""}
         kept = where[keep] if profile.has_secrets() else ""
         said = f"Saved {profile.name}{kept} in {profiles.path()}"
-        return Told(f"{said}. {left}" if left else said, go_to=f"profile {profile.name}")
+        return Told(f"{said}. {left}" if left else said, go_to=key)
 
     @work(exclusive=True, group="save")
     async def action_save_brain_config(self) -> None:

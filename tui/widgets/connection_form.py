@@ -31,7 +31,7 @@ _LABELS = {
     "client_key_path": ("Client key", "Two-way TLS: your private key"),
     DATABASE: (
         "URI",
-        "FiftyOne's MongoDB, mongodb://…; empty: FiftyOne's own service. f4 here tests it alone",
+        "mongodb://…; empty: FiftyOne's own service. f4 here tests only this",
     ),
 }
 _PLACEHOLDERS = {
