@@ -106,9 +106,12 @@ def test_a_bad_file_says_why_in_its_place(tmp_path: Path, content: bytes, reason
     assert reason.split()[0] in " ".join(strip.text for strip in drawing.lines)
 
 
-def test_without_pictures_the_label_stands_there_as_itself(tmp_path: Path) -> None:
-    drawing = draw(Subject("/x.png", label="[red]a\x1b[0m"), (24, 3), "none", Look())
-    assert drawing.lines[1].text.strip() == "[red]a␛[0m" and not drawing.reason
+@pytest.mark.parametrize(
+    ("label", "said"), [("[red]a\x1b[0m", "[red]a␛[0m x.png"), ("x", "x"), ("", "x.png")]
+)
+def test_without_pictures_label_and_name_stand_there_as_themselves(label: str, said: str) -> None:
+    drawing = draw(Subject("/d/x.png", label=label), (24, 3), "none", Look())
+    assert drawing.lines[1].text.strip() == said and not drawing.reason
 
 
 def test_kitty_sends_the_picture_once_and_frees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

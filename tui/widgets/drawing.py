@@ -112,7 +112,7 @@ def draw(
         console: the app's; the escape codes of half cells are then made here, not by the event loop.
     """
     if protocol == "none":
-        return words(subject.label or Path(subject.path).name, size, look)
+        return words(_spoken(subject), size, look)
     from tui.core.thumbnails import thumbnail
     from tui.core.vision.images import UnreadableImage
 
@@ -126,6 +126,14 @@ def draw(
         make = _kitty_drawing if protocol == "kitty" else _sixel_drawing
         return make(picture, size, look, subject)
     return half_cells(picture, size, look, console, subject)
+
+
+def _spoken(subject: Subject) -> str:
+    """What tells a picture from others in words: its label and its file's name, once."""
+    file = Path(subject.path)
+    return " ".join(
+        dict.fromkeys(filter(None, (subject.label, "" if subject.label == file.stem else file.name)))
+    )
 
 
 def _labelled(picture: Image.Image, subject: Subject) -> Image.Image:
