@@ -171,6 +171,17 @@ def test_words_of_labels_are_written_over_sixels(tmp_path: Path) -> None:
     assert "\x1b[13;26H" in after and "[red]cat␛ 0.50" in after and "ground_truth: animal" in after
 
 
+async def test_many_large_pictures_leave_few_behind(tmp_path: Path) -> None:
+    paths = [picture(tmp_path, str(n), RED, (8, 8)) for n in range(20)]
+    app = Pictures(Picture())
+    async with app.run_test() as pilot:
+        widget = app.query_one(Picture)
+        for path in paths:
+            widget.show(Subject(path))
+            await until(pilot, lambda path=path: widget.drawing(Subject(path)))
+        assert sum(widget.drawing(Subject(path)) is not None for path in paths) == Picture.KEPT
+
+
 async def test_other_labels_on_the_same_picture_do_not_blank_it(tmp_path: Path) -> None:
     path = picture(tmp_path, "red", RED)
     app = Pictures(Picture())

@@ -29,7 +29,7 @@ class Painter:
         capacity: drawings kept; must exceed what is visible at once.
     """
 
-    def __init__(self, console: Console, drawn: Callable[[], None], capacity: int = 600) -> None:
+    def __init__(self, console: Console, drawn: Callable[[], None], capacity: int) -> None:
         self._console = console
         self._drawn = drawn
         self._capacity = capacity

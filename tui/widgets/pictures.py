@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import ControlType, Segment
 from rich.style import Style
@@ -38,6 +38,8 @@ class PictureWidget(Widget):
     """
 
     ALLOW_SELECT = False
+    KEPT: ClassVar[int] = 60
+    """Drawings kept in memory, and in kitty's case in the terminal; more than can be seen at once."""
     _started = False
 
     class Drawn(Message):
@@ -51,7 +53,7 @@ class PictureWidget(Widget):
 
     def on_mount(self) -> None:
         """Start drawing, in the way the app says."""
-        self._painter = Painter(self.app.console, self._tell_drawn)
+        self._painter = Painter(self.app.console, self._tell_drawn, self.KEPT)
         self._started = True
         self.watch(self.app, "image_protocol", self._restyle, init=False)
         self._restyle()
@@ -149,6 +151,9 @@ class PictureWidget(Widget):
 
 class Picture(PictureWidget):
     """One picture, as large as the widget."""
+
+    # A large picture takes as much memory as a screen of small ones, and a held key passes thousands.
+    KEPT = 6
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
