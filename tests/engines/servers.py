@@ -283,7 +283,6 @@ class MilvusLite(MilvusServer):
     """
 
     is_lite = True
-    start_seconds = 30.0
 
     def command(self) -> Sequence[str]:
         where = ["--data-dir", str(self.directory / "data"), "--address", f"127.0.0.1:{self.port}"]

@@ -82,7 +82,7 @@ def brain_config_dialog(settings: Settings) -> FormDialog:
     path = brain_config_path(os.environ)
     about = f"Stock FiftyOne reads {path}. Its other settings stay, and {path.name}.bak keeps what it was."
     if settings.embedded_milvus:
-        about += "\nThe address of Kitescope's own Milvus Lite may change when it is started again."
+        about += "\nKitescope's own Milvus Lite answers there while it runs; Kitescope starts it when needed."
     fields: list[Field] = []
     if profile_from(settings, {}).without_secrets().milvus != settings.milvus_kwargs():
         hint = "yes: in plain text, mode 0600 · no: set it in the environment yourself"

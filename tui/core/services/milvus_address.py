@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 _LONGEST = 100  # bytes of a path; the system takes 107, and connecting to a longer one fails unexplained
+_MISREAD = frozenset("%#?,")  # gRPC takes them for parts of a URI
 _SCHEME = "unix:"
 
 
@@ -24,12 +25,15 @@ def candidates(folder: Path, name: str) -> list[Path]:
     Never below ``XDG_RUNTIME_DIR``: it is emptied when the user logs out, and jobs go on then.
 
     Args:
-        folder: where the socket belongs, as ``name``.sock; too deep in some homes.
+        folder: where the socket belongs, as ``name``.sock; too deep in some homes, or with a name that no URI
+            can have.
     """
     near = folder / f"{name}.sock"
     short = f"{sha256(os.fsencode(near)).hexdigest()[:16]}.sock"
     far = Path(tempfile.gettempdir()) / f"kitescope-{os.geteuid()}" / short
-    return [path for path in (near, far) if len(os.fsencode(path)) <= _LONGEST]
+    return [
+        path for path in (near, far) if len(os.fsencode(path)) <= _LONGEST and not _MISREAD & {*str(path)}
+    ]
 
 
 def private_socket(folder: Path, name: str) -> Path | None:
