@@ -100,10 +100,19 @@ def test_the_database_outlives_the_program_that_started_it(
 
 def test_the_helper_holds_no_pipe_of_ours(folder: Path, program: Callable[..., Program]) -> None:
     keeper = program()
-    code = KITESCOPE + "print(ws.fiftyone().list_datasets()); import os; os._exit(0)"
-    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # It ends when its standard input does, so that the keeper has joined by then.
+    code = (
+        KITESCOPE
+        + "print(ws.fiftyone().list_datasets(), flush=True)\nimport os, sys; sys.stdin.read(); os._exit(0)"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     wait_until(lambda: fiftyone_service.find(folder).port is not None, 180, "the service runs")
-    keeper.ask(LIST)
+    assert keeper.ask(LIST) == []
     assert starter.communicate(timeout=120)[0] == b"[]\n"
     assert fiftyone_service.find(folder).mongod is not None
 
@@ -287,4 +296,4 @@ def test_a_mongod_that_cannot_start_gives_its_own_reason(
         RuntimeError, match=r"EngineUnreachable.*mongod does not start.*lock file.*mongo\.log"
     ):
         program().ask(LIST)
-    assert time.monotonic() - began < 55, "it is not waited for until a start must be over"
+    assert time.monotonic() - began < 150, "it is not waited for until a start must be over"

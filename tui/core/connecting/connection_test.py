@@ -175,6 +175,8 @@ def _login(trial: _Trial) -> str:
                 "Use https:// or --milvus-secure, and set the server pem",
             ) from error
         raise
+    if own_server(trial.settings) is not None:
+        return "without credentials: Milvus Lite knows none"
     user, token = trial.kwargs.get("user"), trial.kwargs.get("token")
     where = mask_uri(str(trial.kwargs["uri"]))
     return f"as {user}" if user else "with a token" if token else f"without credentials, {where}"

@@ -259,10 +259,10 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     name = sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
     place = private_dir(paths.state_dir() / "engines") / f"fiftyone-{name}.lock"
     try:
-        with FileLock(place, timeout=2 * fiftyone_service.START_SECONDS, mode=0o600):
+        with FileLock(place, timeout=fiftyone_service.START_SECONDS + 10, mode=0o600):
             yield
     except Timeout as error:
         raise EngineUnreachable(
-            "Another process has been starting FiftyOne's database for two minutes",
+            "Another process has been starting FiftyOne's database for three minutes",
             f"Look into {folder / 'log' / 'mongo.log'}, then try again",
         ) from error

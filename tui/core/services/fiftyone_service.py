@@ -23,7 +23,7 @@ from tui.core.errors import EngineUnreachable
 from tui.core.files import private_dir
 from tui.core.services import processes
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # on a busy machine its helper, which imports FiftyOne, needs a minute
 _PORT = "FIFTYONE_PRIVATE_DATABASE_PORT"
 _SERVICE = "--51-service"
 _STOP_SECONDS = 20.0
@@ -244,6 +244,10 @@ def _wait_for_port(helper: psutil.Process, folder: Path) -> int:
     if found.mongod is not None and not found.fiftyones:
         raise _taken(found, folder)
     log = folder / "log" / "mongo.log"
+    if processes.alive(helper):
+        raise EngineUnreachable(
+            f"FiftyOne's mongod does not come up within {START_SECONDS:.0f} s", f"Try again; its log is {log}"
+        )
     raise EngineUnreachable(
         f"FiftyOne's mongod does not start: {_reason(log)}", f"Its log is {log}; its data folder is {folder}"
     )
