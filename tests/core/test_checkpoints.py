@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,23 +180,19 @@ def test_a_users_module_is_found_again_from_another_folder(
         ("classification-transformer-torch", "cannot be reached"),
     ],
 )
-def test_what_is_not_there_is_said_within_seconds(
-    name: str, word: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_there_is_said_at_once(name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    def no_network(*_: object, **__: object) -> None:
+    asked: list[object] = []
+
+    def no_network(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
         raise socket.gaierror(-2, "Name or service not known")
 
-    import open_clip
-    import transformers
-
-    assert open_clip and transformers  # their import is not what is measured
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
-    began = time.perf_counter()
     with pytest.raises(KitescopeError, match=word) as caught:
         load_model(name)
-    assert time.perf_counter() - began < 20 and caught.value.remedy
+    assert caught.value.remedy and asked.count("huggingface.co") <= 1
 
 
 @pytest.mark.parametrize("name", ["huggingface:openai/clip", "siglip-base-patch16-224-torch"])
