@@ -110,20 +110,7 @@ def scope_fields() -> Fields:
             wrong=_wrong_words,
             hint="The slices of this grouped dataset to index; spaces between",
         ),
-        TextField(
-            "alpha",
-            "Alpha",
-            placeholder="0",
-            wrong=_wrong_alpha,
-            hint="Widen each box by this share before it is cut out: 0.1 is a tenth",
-        ),
-        ChoiceField(
-            "square",
-            "Square",
-            [("no", "as they are"), ("yes", "squares")],
-            "no",
-            hint="Widen the shorter side of each box first, where there is room",
-        ),
+        *_crop_fields(),
         ChoiceField("view", "Saved view", [("", "every sample")], hint="Only the samples of a saved view"),
         TextField(
             "tags",
@@ -141,6 +128,26 @@ def scope_fields() -> Fields:
         ),
         TextField(
             "limit", "Limit", placeholder="all", wrong=_wrong_number, hint="Only the first so many samples"
+        ),
+    )
+
+
+def _crop_fields() -> Fields:
+    """How patches are cut out."""
+    return (
+        TextField(
+            "alpha",
+            "Alpha",
+            placeholder="0",
+            wrong=_wrong_alpha,
+            hint="Widen each box by this share before it is cut out: 0.1 is a tenth",
+        ),
+        ChoiceField(
+            "square",
+            "Square",
+            [("no", "as they are"), ("yes", "squares")],
+            "no",
+            hint="Widen the shorter side of each box first, where there is room",
         ),
     )
 
