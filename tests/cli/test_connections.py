@@ -169,15 +169,24 @@ def test_an_exported_brain_config_keeps_what_was_there_and_is_read_back(cli: Cli
             {"x": 1, "similarity_backends": {"qdrant": {"url": "q"}, "milvus": {"metric": "euclidean"}}}
         )
     )
+    before = config.read_text()
     export = ("connections", "export", "--format", "brain-config", "--output", str(config))
-    cli("--milvus-uri", "http://lab:19530", *export)
+    cli("--milvus-uri", "http://lab:19530", *export, "--default-backend")
     written = json.loads(config.read_text())
-    assert written["x"] == 1
+    assert (written["x"], written["default_similarity_backend"]) == (1, "milvus")
+    assert config.with_name("brain_config.json.bak").read_text() == before
+    assert config.stat().st_mode & 0o777 == 0o600
     assert written["similarity_backends"]["qdrant"] == {"url": "q"}
     bare = Cli(without(cli.environment, [URI]))
     shown = bare("connections", "show", "--json").json
     assert shown["uri"] == {"value": "http://lab:19530", "source": "brain_config.json"}
     assert shown["metric"]["value"] == "euclidean"
+    assert shown["default_similarity_backend"] == {"value": "milvus", "source": "brain_config.json"}
+    config.write_text("{not json")
+    refused = cli("--milvus-uri", "http://lab:19530", *export, ok=False)
+    assert refused.code == 2
+    assert f"{config} line 1 is not valid JSON" in one_error_line(refused)
+    assert config.read_text() == "{not json"
 
 
 # --- trying it

@@ -299,6 +299,9 @@ async def test_export_lines_and_brain_config(mongod: Mongod, milvus_lite: Milvus
 
         await pilot.press("b")
         form = await dialog(pilot)
+        assert "default backend sklearn (default)" in str(
+            screen.query_one("#connection-pane").border_subtitle
+        )
         assert form.values()["secrets"] == "no"
         form.choice("backend").put("yes")
         await pilot.press("f5")
@@ -307,3 +310,5 @@ async def test_export_lines_and_brain_config(mongod: Mongod, milvus_lite: Milvus
         written = json.loads(file.read_text())
         assert written["similarity_backends"]["milvus"] == {"uri": milvus_lite.uri}
         assert written["default_similarity_backend"] == "milvus"
+        subtitle = screen.query_one("#connection-pane")
+        await until(pilot, lambda: "default backend milvus" in str(subtitle.border_subtitle))

@@ -205,23 +205,37 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     help="Write a file of mode 0600 instead of stdout; a brain_config.json keeps its other settings.",
 )
 @click.option("--with-secrets", is_flag=True, help="Also the password and token; only with --output.")
+@click.option(
+    "--default-backend",
+    is_flag=True,
+    help="Also make milvus what compute_similarity() uses without backend=.",
+)
 @command
-def export(session: Session, name: str | None, form: str, output: Path | None, with_secrets: bool) -> None:
+def export(
+    session: Session,
+    name: str | None,
+    form: str,
+    output: Path | None,
+    with_secrets: bool,
+    default_backend: bool,
+) -> None:
     """Write the connection as stock FiftyOne reads it: export lines, or brain_config.json."""
-    from tui.core.connecting.exporting import brain_config, env_lines
-    from tui.core.files import read_text, write_private
+    from tui.core.connecting.exporting import brain_config, env_lines, write_brain_config
+    from tui.core.files import write_private
 
     if with_secrets and output is None:
         raise click.UsageError("--with-secrets needs --output: secrets are never printed")
     session.profile = name or session.profile
-    settings = session.settings()
-    if form == "env":
-        text = env_lines(settings, with_secrets=with_secrets)
-    else:
-        before = read_text(output) if output else None
-        text = brain_config(settings, before, with_secrets=with_secrets)
+    settings, backend = session.settings(), "milvus" if default_backend else None
     if output is None:
-        session.out.text(text)
+        write = brain_config(settings, None, default_backend=backend) if form == "brain-config" else None
+        session.out.text(write or env_lines(settings, default_backend=backend))
+        return
+    kept = None
+    if form == "env":
+        write_private(output, env_lines(settings, with_secrets=with_secrets, default_backend=backend))
     else:
-        write_private(output, text)
-        session.out.say(f"Wrote {output}.")
+        _, kept = write_brain_config(
+            settings, path=output, with_secrets=with_secrets, default_backend=backend
+        )
+    session.out.say(f"Wrote {output}." + (f" What it was is in {kept.name}." if kept else ""))

@@ -42,6 +42,11 @@ _COLUMNS = (FitColumn("name", "Connection", least=12), FitColumn("where", "Milvu
 _STEP_NAMES = {"start": "embedded", "resolve": "address"}
 
 
+def _brief(source: str) -> str:
+    """The source in one word."""
+    return source.split()[0]
+
+
 class ConnectionScreen(BaseScreen):
     """Choose, edit, test, use, save."""
 
@@ -128,7 +133,10 @@ class ConnectionScreen(BaseScreen):
         pane.border_title = Content(plain(one.name))
         notes = ["read-only" if one.settings and one.settings.readonly else ""]
         notes.append("protected" if one.settings and one.settings.protected else "")
-        pane.border_subtitle = " · ".join(filter(None, notes))
+        if one.settings:
+            backend = one.settings.default_backend
+            notes.append(f"default backend {plain(str(backend.value))} ({_brief(backend.source)})")
+        pane.border_subtitle = Content(" · ".join(filter(None, notes)))
         if one.error:
             form.say(one.error)
 

@@ -88,7 +88,10 @@ def brain_config_dialog(settings: Settings) -> FormDialog:
         hint = "yes: in plain text, mode 0600 · no: set it in the environment yourself"
         fields.append(ChoiceField("secrets", "Save password", _NO_YES, "no", hint=hint))
     backend = settings.default_backend.value
-    hint = f"yes: compute_similarity() uses milvus without backend=; now it is {backend}"
+    source = settings.default_backend.source
+    hint = f"yes: compute_similarity() uses milvus without backend=; now it is {backend} (from {source})"
+    if source.startswith("env "):
+        hint += ", which comes before this file"
     default = "yes" if backend == "milvus" else "no"
     fields.append(ChoiceField("backend", "Milvus default", _NO_YES, default, hint=hint))
     return FormDialog("Write to FiftyOne's brain config", Form(*fields), yes="Write", about=about)

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 _PREFIX = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_"
 
 
-def env_lines(settings: Settings, *, with_secrets: bool = False) -> str:
+_BACKEND = "FIFTYONE_BRAIN_DEFAULT_SIMILARITY_BACKEND"
+
+
+def env_lines(settings: Settings, *, with_secrets: bool = False, default_backend: str | None = None) -> str:
     """``export`` lines for a shell; what is left out is named in a comment.
+
+    Args:
+        settings: the connection.
+        with_secrets: also password and token.
+        default_backend: what ``compute_similarity`` is to use without ``backend=``; None leaves it.
 
     Raises:
         EngineUnreachable: the embedded Milvus, whose address is exported, does not start.
@@ -47,6 +55,8 @@ def env_lines(settings: Settings, *, with_secrets: bool = False) -> str:
             lines.append("# FIFTYONE_DATABASE_URI holds a password: set it yourself")
             database = without_password(database)
         lines.append(f"export FIFTYONE_DATABASE_URI={shlex.quote(database)}")
+    if default_backend is not None:
+        lines.append(f"export {_BACKEND}={shlex.quote(default_backend)}")
     return "\n".join(lines) + "\n"
 
 
@@ -89,10 +99,18 @@ def write_brain_config(
     settings: Settings,
     env: Mapping[str, str] | None = None,
     *,
+    path: Path | None = None,
     with_secrets: bool = False,
     default_backend: str | None = None,
 ) -> tuple[Path, Path | None]:
-    """Merge the connection into FiftyOne's own ``brain_config.json`` (0600, whole or not at all).
+    """Merge the connection into a ``brain_config.json`` (0600, whole or not at all).
+
+    Args:
+        settings: the connection.
+        env: says where FiftyOne's own file is; ``os.environ`` unless given.
+        path: another file than FiftyOne's own.
+        with_secrets: also password and token.
+        default_backend: as for ``brain_config``.
 
     Returns:
         the file, and the copy of what it was before; None when there was none.
@@ -101,7 +119,7 @@ def write_brain_config(
         InvalidInput: the file is not valid JSON, or cannot be written; nothing changed.
         EngineUnreachable: the embedded Milvus, whose address is written, does not start.
     """
-    path = brain_config_path(os.environ if env is None else env)
+    path = path or brain_config_path(os.environ if env is None else env)
     private_dir(path.parent)
     with FileLock(path.with_name(f".{path.name}.lock"), mode=0o600):
         before = read_text(path)
