@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from tui.core.services.processes import child_environment
 from tui.core.vision.devices import processors
 from tui.core.vision.frames import Answer, Question, Start, read_answer, write
 
@@ -107,7 +108,7 @@ class MemberProcess:
 def _environment(start: Start, sharers: int) -> dict[str, str]:
     root = str(Path(__file__).parent.parent.parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    env = {**child_environment(), "PYTHONPATH": os.pathsep.join(paths)}
     if start.device == "cpu":
         env.setdefault("OMP_NUM_THREADS", str(max(1, processors() // sharers)))
     return env
