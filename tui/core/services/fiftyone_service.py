@@ -68,7 +68,7 @@ class Found:
     def detail(self) -> str:
         """One sentence for people."""
         if self.mongod is None:
-            return "is starting" if self.helpers else "is not running"
+            return "is starting or ending" if self.helpers else "is not running"
         if self.orphaned:
             return f"has lost its helper process; the next start recovers it (mongod pid {self.mongod.pid})"
         return (
