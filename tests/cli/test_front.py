@@ -147,6 +147,19 @@ def test_doctor_lists_checks_and_fails_when_milvus_is_not_there(engine_environme
     assert " → " in broken.out
 
 
+def test_doctor_looks_at_the_machine_when_a_settings_file_is_broken(bare: Cli, home: Path) -> None:
+    (home / ".fiftyone").mkdir()
+    (home / ".fiftyone" / "brain_config.json").write_text("{not json")
+    ran = bare("doctor", "--json", ok=False)
+    assert (ran.code, ran.json["ok"]) == (1, False)
+    found = {check["name"]: check for check in ran.json["checks"]}
+    assert "brain_config.json line 1 is not valid JSON" in found["settings"]["detail"]
+    assert found["settings"]["remedy"]
+    assert found["python"]["ok"] and "milvus" not in found
+    (home / ".fiftyone" / "brain_config.json").unlink()
+    assert "no profile 'none'" in one_error_line(bare("--profile", "none", "doctor", ok=False))
+
+
 def test_stop_says_what_it_found(bare: Cli) -> None:
     stopped = bare("stop", "--json").json["stopped"]
     assert {one["engine"]: one["stopped"] for one in stopped}["milvus"] is False

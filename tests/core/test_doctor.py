@@ -93,6 +93,11 @@ def test_engines_that_are_not_there() -> None:
     assert "h1dden" not in repr(found)
 
 
+def test_a_password_that_is_asked_for_is_not_a_missing_one() -> None:
+    profiles.save(Profile("lab", {"uri": "http://127.0.0.1:1", "token": "t0ken"}), "ask")
+    assert doctor._milvus_login(resolve(env={}, profile="lab")).ok
+
+
 def test_a_server_with_a_login(
     mongod: Mongod, milvus_standalone_factory: Callable[..., MilvusStandalone]
 ) -> None:

@@ -11,7 +11,7 @@ import click
 
 from tui import __version__, paths
 from tui.cli.session import Session, command, json_option
-from tui.core.errors import KitescopeError
+from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 
 if TYPE_CHECKING:
     from tui.core.embedded import EngineStatus
@@ -24,10 +24,16 @@ _PACKAGES = ("fiftyone", "fiftyone-brain", "pymilvus", "milvus-lite", "torch", "
 @command
 def doctor(session: Session, as_json: bool) -> int:
     """Check what the main job needs on this machine, with a remedy for what is wrong."""
-    from tui.core.doctor import checks
+    from tui.core.doctor import checks, checks_without_settings
 
+    try:
+        looks = checks(session.settings())
+    except UnknownName:
+        raise
+    except InvalidInput as error:
+        looks = checks_without_settings(error)
     found = []
-    for check in checks(session.settings()):
+    for check in looks:
         found.append(check)
         if not as_json:
             mark = "✓" if check.ok else ("✗" if check.required else "!")

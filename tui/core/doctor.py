@@ -23,34 +23,54 @@ from tui.core.workspace import Workspace
 if TYPE_CHECKING:
     from tui.core.settings import Settings
 
-__all__ = ["Check", "checks"]
+__all__ = ["Check", "checks", "checks_without_settings"]
+
+_Plan = list[tuple[str, bool, Callable[[], Check]]]
 
 
 def checks(settings: Settings) -> Iterator[Check]:
     """Look at one thing after the other; each answer comes as soon as it is known. Never raises."""
     env = os.environ
     with Workspace(settings) as workspace:
-        plan: list[tuple[str, bool, Callable[[], Check]]] = [
-            ("python", True, machine.python),
-            ("versions", False, machine.versions),
-            ("settings", True, lambda: machine.settings_files_are_valid(env)),
-            ("folders", True, machine.folders),
-            ("files", False, lambda: machine.files(env)),
+        plan: _Plan = [
+            *_first(lambda: machine.settings_files_are_valid(env)),
             ("space", False, lambda: machine.space(settings.database_dir)),
             ("mongod", settings.embedded_database, lambda: machine.mongod(settings.embedded_database)),
             ("fiftyone-database", True, lambda: _fiftyone_database(workspace)),
             ("milvus", True, lambda: _milvus(workspace)),
             ("milvus-login", False, lambda: _milvus_login(settings)),
             ("shared-machine", False, lambda: _shared_machine(settings)),
-            ("gpu", False, machine.gpu),
-            (
-                "terminal",
-                False,
-                lambda: machine.terminal(env, sys.__stdout__ is not None and sys.__stdout__.isatty()),
-            ),
+            *_last(),
         ]
         for name, required, look in plan:
             yield _safely(name, required, look)
+
+
+def checks_without_settings(error: KitescopeError) -> Iterator[Check]:
+    """What can be said while the settings cannot be read, for the reason in ``error``; asks no engine."""
+
+    def unreadable() -> Check:
+        raise error
+
+    for name, required, look in (*_first(unreadable), *_last()):
+        yield _safely(name, required, look)
+
+
+def _first(settings: Callable[[], Check]) -> _Plan:
+    return [
+        ("python", True, machine.python),
+        ("versions", False, machine.versions),
+        ("settings", True, settings),
+        ("folders", True, machine.folders),
+        ("files", False, lambda: machine.files(os.environ)),
+    ]
+
+
+def _last() -> _Plan:
+    def terminal() -> Check:
+        return machine.terminal(os.environ, sys.__stdout__ is not None and sys.__stdout__.isatty())
+
+    return [("gpu", False, machine.gpu), ("terminal", False, terminal)]
 
 
 def _safely(name: str, required: bool, look: Callable[[], Check]) -> Check:
@@ -106,7 +126,10 @@ def _milvus_login(settings: Settings) -> Check:
         return Check("milvus-login", True, "Milvus Lite has no logins; see shared-machine")
     kwargs = settings.milvus_kwargs()
     uri = str(kwargs["uri"])
-    secret = bool(kwargs.get("token") or kwargs.get("password") or has_password(uri))
+    # One that is not known here is asked for, and not absent.
+    secret = bool(
+        settings.missing_secret or kwargs.get("token") or kwargs.get("password") or has_password(uri)
+    )
     encrypted = uri.startswith(("https://", "unix:")) or kwargs.get("secure") is True
     if not secret:
         remedy = "Set common.security.authorizationEnabled in Milvus, then user and password here"
