@@ -65,6 +65,12 @@ def test_a_gpu_is_named_with_its_load(two_gpus: None, monkeypatch: pytest.Monkey
     assert devices.forecast("cuda:0") == (second, "")
 
 
+def test_many_gpus_of_a_kind_are_told_in_one_line(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(devices.Gpu(place, f"GPU-{place}", "H100", place, 1024, 81920) for place in range(8))
+    monkeypatch.setattr(devices, "gpus", lambda: many)
+    assert devices.forecast("auto")[0] == "8 × H100 (7% busy, 8.0 of 640 GiB used)"
+
+
 @pytest.mark.parametrize("look", [devices.choose, devices.forecast])
 def test_a_device_that_is_not_there_is_refused(two_gpus: None, look: Any) -> None:
     with pytest.raises(InvalidInput, match="no cuda:2") as caught:

@@ -274,7 +274,11 @@ def work_fields() -> Fields:
             "workers", "Workers", placeholder="chosen for this machine", wrong=_wrong_workers, hint="Decoders"
         ),
         TextField(
-            "device", "Device", "auto", wrong=_wrong_device, hint=f"{devices.WORDS}; auto is every GPU"
+            "device",
+            "Device",
+            "auto",
+            wrong=_wrong_device,
+            hint="auto (every GPU), cpu, cuda:0, or several: cuda:0,cuda:1",
         ),
         ChoiceField(
             "precision",

@@ -108,7 +108,7 @@ def forecast(text: str) -> tuple[str, str]:
     found = _visible(gpus())
     if found and not _built_without_cuda():
         if wanted == ("auto",):
-            return "; ".join(map(str, found)), ""
+            return _together(found), ""
         _require(wanted, len(found))
         return "; ".join("CPU" if one == "cpu" else str(found[_index(one)]) for one in wanted), ""
     if wanted != ("auto",):
@@ -175,6 +175,15 @@ def tame_threads() -> None:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _together(found: Sequence[Gpu]) -> str:
+    """Several GPUs in words; many of one kind as one."""
+    if len(found) <= 2 or len({one.name for one in found}) > 1:
+        return "; ".join(map(str, found))
+    busiest = max((one.percent for one in found if one.percent is not None), default=None)
+    used, total = sum(one.used_mb for one in found), sum(one.total_mb for one in found)
+    return f"{len(found)} × {Gpu(0, '', found[0].name, busiest, used, total)}"
 
 
 def _on_cpu(processes: int) -> str:
