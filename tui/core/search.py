@@ -12,10 +12,10 @@ from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.querying import deep
-from tui.core.querying.ahead import Ahead
 from tui.core.querying.exact import farthest
 from tui.core.querying.nearest import Near, everywhere, nearest, resolve
-from tui.core.querying.query import Embed, Query, check, examples, query_vector
+from tui.core.querying.place import Place, at_place
+from tui.core.querying.query import Embed, Query, check, query_vector
 from tui.core.querying.target import Target
 from tui.core.scope import Scope
 
@@ -69,7 +69,7 @@ class SearchResult:
     higher_is_closer: bool
     k: int
     hits: tuple[Hit, ...]
-    elapsed_ms: float
+    elapsed_ms: float = 0.0
     approximate: bool = False
 
 
@@ -90,19 +90,26 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     """
     started = time.perf_counter()
     check(query)
-    ahead = Ahead(ws, query.dataset, query.brain_key, examples(query))
+    result = at_place(ws, query, lambda: _read(ws, query), lambda place: _search(ws, query, place, embed))
+    return replace(result, elapsed_ms=(time.perf_counter() - started) * 1000)
+
+
+def _read(ws: Workspace, query: Query) -> Place:
     record = read(ws, query.dataset)
     run = _searchable(require_run(ws, query.dataset, query.brain_key, record))
-    metric = cast("Metric", run.metric)
     where = query.where
     if query.only:
         where = (*where, (f"{run.patches_field}.id" if run.patches_field else "id", ",".join(query.only)))
     scope = Scope(query.dataset, run.patches_field, query.view, query.tags, where)
-    selection = select(ws, scope, any_slice=True, record=record)
+    return Place(run, scope, select(ws, scope, any_slice=True, record=record))
+
+
+def _search(ws: Workspace, query: Query, place: Place, embed: Embed | None) -> SearchResult:
+    run, metric = place.run, cast("Metric", place.run.metric)
     assert run.collection is not None
-    target = Target(ws, ws.milvus(), run.collection, metric, scope, selection)
+    target = Target(ws, ws.milvus(), run.collection, metric, place.scope, place.selection)
     try:
-        vector = query_vector(ws, run, query, embed, ahead)
+        vector = query_vector(ws, run, query, embed)
         approximate = query.least and _is_approximate(target)
         found = _find(target, vector, query, approximate)
     except UnknownName as error:
@@ -114,7 +121,6 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
         higher_is_closer=HIGHER_IS_CLOSER[metric],
         k=query.k,
         hits=tuple(_hit(query.offset + i + 1, near) for i, near in enumerate(found)),
-        elapsed_ms=(time.perf_counter() - started) * 1000,
         approximate=approximate,
     )
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.run_list import RunInfo
-    from tui.core.querying.ahead import Ahead
     from tui.core.workspace import Workspace
 
 
@@ -77,13 +76,9 @@ def check(query: Query) -> None:
 
 
 def query_vector(
-    ws: Workspace,
-    run: RunInfo,
-    query: Query,
-    embed: Embed | None = None,
-    ahead: Ahead | None = None,
+    ws: Workspace, run: RunInfo, query: Query, embed: Embed | None = None
 ) -> NDArray[np.float32]:
-    """The vector to search with, of shape (dim,); ``ahead`` may have those of ``examples(query)`` already.
+    """The vector to search with, of shape (dim,).
 
     With cosine, vectors are brought to length one before they are averaged. Negatives push as far as the
     positives are from them: ``2 * mean(positives) - mean(negatives)``; with inner product and cosine this
@@ -93,7 +88,7 @@ def query_vector(
         KitescopeError: an id that is not in the index, by name; or a picture that cannot be read.
         InvalidInput: a text for a model that takes none, a file that holds no such vector.
     """
-    known = _of_ids(ws, run, examples(query), ahead)
+    known = _of_ids(ws, run, list(dict.fromkeys((*query.ids, *query.not_ids))))
     towards = _positives(ws, run, query, embed or embed_here, known)
     away = _rows(known, query.not_ids)
     if towards is None and run.metric == "euclidean":
@@ -125,11 +120,6 @@ def _model(name: str) -> Any:
     return models.load_model(name)
 
 
-def examples(query: Query) -> list[str]:
-    """The items whose vectors a query is made of, each once."""
-    return list(dict.fromkeys((*query.ids, *query.not_ids)))
-
-
 def _rows(known: Mapping[str, NDArray[np.float32]], ids: Sequence[str]) -> NDArray[np.float32] | None:
     return np.stack([known[id] for id in dict.fromkeys(ids)]) if ids else None
 
@@ -157,19 +147,15 @@ def _positives(
     return _fitting(ws, run, embed(run, query).reshape(1, -1), f"Model {run.model!r} makes")
 
 
-def _of_ids(
-    ws: Workspace, run: RunInfo, ids: Sequence[str], ahead: Ahead | None
-) -> dict[str, NDArray[np.float32]]:
+def _of_ids(ws: Workspace, run: RunInfo, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """The vectors of some ids, each once."""
     assert run.collection is not None
     if not ids:
         return {}
-    found, vectors = (ahead.take(run.collection, ids) if ahead else None) or ([], None)
-    if len(found) < len(ids):
-        found, vectors = ws.milvus().vectors(run.collection, ids, strong=False)
+    found, vectors = ws.milvus().vectors(run.collection, ids, strong=False)
     if len(found) < len(ids):
         found, vectors = ws.milvus().vectors(run.collection, ids)
-    known = dict(zip(found, vectors, strict=True)) if vectors is not None else {}
+    known = dict(zip(found, vectors, strict=True))
     if run.patches_field and len(known) < len(ids):
         known |= _of_samples(ws, run, [id for id in ids if id not in known])
     if missing := [id for id in ids if id not in known]:
