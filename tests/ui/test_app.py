@@ -35,10 +35,10 @@ async def test_every_screen_opens_by_its_number_and_shows_tabs_status_and_keys(m
             app.set_focus(None)
             await pilot.press(str(number))
             await until(pilot, lambda mode=mode: app.current_mode == mode)
+            await until(pilot, lambda: "Help" in screen_text(app).splitlines()[-1])
             lines = screen_text(app).splitlines()
             assert f"{number} {title}" in lines[0]
             assert "● Milvus" in lines[-2] and "● FiftyOne" in lines[-2]
-            assert "Help" in lines[-1]
 
 
 async def test_escape_goes_back_through_the_screens_and_never_quits(make_app: MakeApp):

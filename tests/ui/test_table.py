@@ -71,7 +71,7 @@ async def test_rows_are_sorted_by_any_column_and_that_is_remembered(mongod: Mong
     )
     settings = settings_for(mongod, milvus_lite)
     app = Kitescope(settings, last=Last(screen="runs"))
-    app._begin = lambda: None  # type: ignore[method-assign]
+    app.begin = lambda: None  # type: ignore[method-assign]
     async with app.run_test(size=(80, 24)) as pilot:
         app.state = apply(app.state, RunsLoaded(runs))
         table = app.screen.query_one("#runs", FittedTable)
@@ -90,7 +90,7 @@ async def test_rows_are_sorted_by_any_column_and_that_is_remembered(mongod: Mong
         await pilot.press("s")
         await until(pilot, lambda: app.last.sort == {"runs": "-patches"}, 60)
     again = Kitescope(settings, last=Last(screen="runs", sort={"runs": "-metric", "collections": "gone"}))
-    again._begin = lambda: None  # type: ignore[method-assign]
+    again.begin = lambda: None  # type: ignore[method-assign]
     async with again.run_test(size=(80, 24)) as pilot:
         again.state = apply(again.state, RunsLoaded(runs))
         table = again.screen.query_one("#runs", FittedTable)
