@@ -94,3 +94,26 @@ def test_several_go_at_once_and_each_is_accounted_for(
     cli("runs", "delete", name, "b", "--keep-collection", "--yes")
     orphans = {one["name"]: one for one in cli("collections", "list", "--orphans", "--json").json}
     assert orphans[made["b"]]["made_for"] == f"{name}/b"
+
+
+def test_runs_are_matched_sorted_and_one_that_cannot_be_judged_hides_no_other(
+    cli: Cli, workspace: Workspace, unique_name: Name
+) -> None:
+    name = unique_name("list").replace("-", "_")
+    dataset = make_dataset(workspace, name, 4)
+    for key, metric in (("a", "euclidean"), ("b", "cosine"), ("c", "dotproduct")):
+        make_index(
+            workspace, Scope(name), key, vectors(4), metric=metric, source=Made(embeddings_field="emb")
+        )
+    keys = [run["brain_key"] for run in cli("runs", "list", name, "--sort", "metric", "--json").json]
+    assert keys == ["b", "c", "a"]
+    keys = [
+        run["brain_key"] for run in cli("runs", "list", name, "--sort", "metric", "--reverse", "--json").json
+    ]
+    assert keys == ["a", "c", "b"]
+    (only,) = cli("runs", "list", "--match", f"{name} EUCLID ok", "--json").json
+    assert (only["brain_key"], only["health"]) == ("a", "ok")
+    assert {run["health"] for run in cli("runs", "list", name, "--no-health", "--json").json} == {None}
+    dataset.delete_sample_field("emb")
+    ran = cli("runs", "list", name, "--json")
+    assert [run["health"] for run in ran.json] == [None, None, None] and "emb" in ran.err

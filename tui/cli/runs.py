@@ -48,6 +48,7 @@ for _removes in (delete, discard, cleanup):
 @click.option("--match", "words", metavar="TEXT", default="", help="Only runs of which every word is told.")
 @click.option("--sort", type=click.Choice(_COLUMNS), metavar="COLUMN", help="Sort by any column.")
 @click.option("--reverse", is_flag=True, help="Sort the other way round.")
+@click.option("--no-health", is_flag=True, help="Do not ask Milvus: hundreds are listed at once.")
 @json_option
 @command
 def list_(
@@ -59,6 +60,7 @@ def list_(
     words: str,
     sort: str | None,
     reverse: bool,
+    no_health: bool,
     as_json: bool,
 ) -> None:
     """List brain runs with their health, of one dataset or all."""
@@ -68,7 +70,9 @@ def list_(
     found = list_runs(
         ws, dataset, type=kind, patches_field=patches_field, supports_prompts=supports_prompts or None
     )
-    found = [run for run in (_with_health(session, run) for run in found) if _fits(run, words)]
+    if not no_health:
+        found = [_with_health(session, run) for run in found]
+    found = [run for run in found if _fits(run, words)]
     if sort:
         found.sort(key=lambda run: _order(getattr(run, sort)), reverse=reverse)
     elif reverse:

@@ -130,7 +130,7 @@ class RunActions(BulkScreen):
         title = f"{verb} {named(runs[0])}?" if len(runs) == 1 else f"{verb} {len(runs)} runs?"
         body = f"{lines}\n\nAdds vectors of new images and removes those of images that are gone."
         if not all(run.finished for run in runs):
-            body += f"\n{STILL_RUNNING}"
+            body += f" What was never finished is a run like any other afterwards.\n\n{STILL_RUNNING}"
         if await self.ask(Confirm(title, body, yes=verb)):
             self.forget_health([(run.dataset, run.brain_key) for run in runs])
             for run in runs:
@@ -228,7 +228,9 @@ def _describe(run: RunInfo, ws: Workspace) -> str:
     from tui.jobs.history import history
 
     facts = run_info(ws, run.dataset, run.brain_key)
-    return readable(facts | {"jobs": history(run.dataset, run.brain_key, facts["former"])})
+    # The configuration is long, and read least.
+    config = {"config": facts.pop("config")}
+    return readable(facts | {"jobs": history(run.dataset, run.brain_key, facts["former"])} | config)
 
 
 def _snippet(run: RunInfo, ws: Workspace) -> str:

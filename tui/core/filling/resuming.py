@@ -19,7 +19,6 @@ from tui.core.progress import ignore, never
 
 if TYPE_CHECKING:
     from tui.core.indexes import BuildSpec
-    from tui.core.milvus import CollectionInfo
     from tui.core.workspace import Workspace
 
 
@@ -62,9 +61,7 @@ def settle(ws: Workspace, patience: Patience, run: RunInfo, spec: BuildSpec) -> 
     return require_run(ws, run.dataset, run.brain_key)
 
 
-def finish(
-    ws: Workspace, patience: Patience, run: RunInfo, filler: Filler, outcome: Outcome
-) -> CollectionInfo:
+def finish(ws: Workspace, patience: Patience, run: RunInfo, filler: Filler, outcome: Outcome) -> None:
     """Save the results of a run whose collection is complete by now.
 
     Raises:
@@ -83,7 +80,6 @@ def finish(
     document = run_documents.require(ws, run.dataset, run.brain_key)
     run_documents.finish(ws, document, RESULTS, {"dim": info.dim})
     await_index(patience, info.name, outcome.rows, filler.tell)
-    return info
 
 
 def require_source(ws: Workspace, run: RunInfo) -> None:
