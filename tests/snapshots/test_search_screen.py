@@ -38,8 +38,10 @@ def found(shown: Kitescope) -> bool:
 
 
 def labelled(shown: Kitescope) -> bool:
-    pane = shown.screen.query_one(DetailPane)
-    return found(shown) and (not pane.region.area or "[i]beak" in screen_text(shown))
+    """Whether the pane, where it is seen, shows the first result and its labels."""
+    text = " ".join(screen_text(shown).split())
+    seen = shown.screen.query_one(DetailPane).region.area
+    return found(shown) and (not seen or ("rank 1 " in text and "[i]beak" in text))
 
 
 def large(shown: Kitescope) -> bool:

@@ -171,6 +171,21 @@ def test_words_of_labels_are_written_over_sixels(tmp_path: Path) -> None:
     assert "\x1b[13;26H" in after and "[red]cat␛ 0.50" in after and "ground_truth: animal" in after
 
 
+async def test_a_picture_asked_for_while_hidden_is_drawn_when_it_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A widget that comes back at the size it had is not always told of it.
+    monkeypatch.setattr(Picture, "on_resize", lambda _self, _event: None)
+    app = Pictures(Picture())
+    async with app.run_test() as pilot:
+        widget = app.query_one(Picture)
+        widget.display = False
+        await until(pilot, lambda: not widget.size.area)
+        widget.show(Subject(picture(tmp_path, "red", RED)))
+        widget.display = True
+        await until(pilot, lambda: RED in colours(widget.render_line(5)))
+
+
 async def test_many_large_pictures_leave_few_behind(tmp_path: Path) -> None:
     paths = [picture(tmp_path, str(n), RED, (8, 8)) for n in range(20)]
     app = Pictures(Picture())

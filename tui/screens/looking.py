@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # A held key passes pictures faster than this; only where it stops is anything read.
 _STAYED = 0.12
+_HELD = 0.08
 _KEPT = 100
 
 
@@ -27,6 +30,8 @@ class Looking(BaseScreen):
         super().__init__()
         self._details: OrderedDict[tuple[str, str], SampleDetail] = OrderedDict()
         self._staying: Timer | None = None
+        self._calming: Timer | None = None
+        self._moved = 0.0
         self._with_labels = True
 
     def known_of(self, dataset: str, sample_id: str) -> SampleDetail | None:
@@ -38,6 +43,18 @@ class Looking(BaseScreen):
         if known is None:
             self._staying = self.set_timer(_STAYED, lambda: self._load_detail(dataset, sample_id))
         return known
+
+    def when_calm(self, show: Callable[[], None]) -> None:
+        """Show something at once, or, under a held key, when it was let go: facts are a table to lay out."""
+        now = time.monotonic()
+        held, self._moved = now - self._moved < _HELD, now
+        if self._calming is not None:
+            self._calming.stop()
+            self._calming = None
+        if held:
+            self._calming = self.set_timer(_HELD, show)
+        else:
+            show()
 
     def forget_details(self) -> None:
         """Read every sample again."""

@@ -363,18 +363,21 @@ class Searching(Looking):
         if empty:
             words = nothing_here(self.state, self._run, step, self._wrong, bool(self._waiting))
             self.query_one("#nothing", Static).update(words)
-        current = grid.current
+        self.when_calm(self._tell_detail)
+
+    def _tell_detail(self) -> None:
+        """Everything about the picture under the cursor."""
+        current, step = self.grid.current, self._history.current
         item = self._items.get(current.id) if current else None
         pane = self.query_one(DetailPane)
         # A pane that is not seen needs nothing read.
-        more = (
-            self.known_of(self._run.dataset, item.sample_id) if item and self._run and pane.display else None
-        )
+        run = self._run if pane.display else None
+        more = self.known_of(run.dataset, item.sample_id) if item and run else None
         pane.show(details(item, step, self._run, more, labels=self._with_labels) if item else None)
 
     def detail_arrived(self) -> None:
         """Show it."""
-        self._tell_facts()
+        self._tell_detail()
 
     @on(PictureGrid.EndReached)
     def _end_reached(self) -> None:

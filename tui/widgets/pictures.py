@@ -41,6 +41,7 @@ class PictureWidget(Widget):
     KEPT: ClassVar[int] = 60
     """Drawings kept in memory, and in kitty's case in the terminal; more than can be seen at once."""
     _started = False
+    _asked_at = (0, 0)
 
     class Drawn(Message):
         """Pictures that were missing are there now."""
@@ -97,6 +98,7 @@ class PictureWidget(Widget):
 
     def draw_again(self) -> None:
         """Ask for every visible picture, because what is visible or how it is drawn changed."""
+        self._asked_at = self.picture_size
         self._painter.want(self.subjects(), self.picture_size)
         self.refresh()
 
@@ -132,6 +134,9 @@ class PictureWidget(Widget):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw some lines; where pictures are sixels, their data follow the last of them."""
+        if self._asked_at != self.picture_size:
+            # A widget that is shown again at the size it once had gets no Resize: it was asked while hidden.
+            self.call_later(self.draw_again)
         strips = super().render_lines(crop)
         if self.protocol != "sixel" or not strips or not self.screen.is_active:
             return strips
