@@ -41,6 +41,10 @@ class EngineUnreachable(KitescopeError):
     exit_code = 3
 
 
+class TimedOut(EngineUnreachable):
+    """An engine took a connection, and said nothing on it in time."""
+
+
 class AuthenticationFailed(EngineUnreachable):
     """An engine answered and refused the credentials."""
 

@@ -22,6 +22,7 @@ from tui.core.errors import (
     EngineUnreachable,
     InvalidInput,
     KitescopeError,
+    TimedOut,
     UnknownName,
 )
 
@@ -231,7 +232,7 @@ def _from_status(status: str, details: str, address: str) -> KitescopeError:
             f"Milvus at {address} does not allow this: {short}", "Ask its administrator for the privilege"
         )
     if status == "DEADLINE_EXCEEDED":
-        return EngineUnreachable(
+        return TimedOut(
             f"Milvus at {address} did not answer in time", "See that it is running and not overloaded"
         )
     if status == "UNIMPLEMENTED":

@@ -168,8 +168,8 @@ def _login(trial: _Trial) -> str:
         trial.milvus = Milvus.connect(without, trial.left)
     except EngineUnreachable as error:
         plain = type(error) is EngineUnreachable and trial.host and not trial.secure
-        # One that is silent takes all the time there is; one that speaks TLS hangs up at once.
-        if plain and trial.left > _LEAST and tls.speaks_tls(trial.host, trial.port, trial.left):
+        # One that was silent (TimedOut) has had its time; one that speaks TLS hangs up at once.
+        if plain and tls.speaks_tls(trial.host, trial.port, max(1.0, trial.left)):
             raise EngineUnreachable(
                 f"{trial.host}:{trial.port} speaks TLS and the URI does not",
                 "Use https:// or --milvus-secure, and set the server pem",
