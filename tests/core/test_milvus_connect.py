@@ -23,6 +23,7 @@ from tui.core.errors import (
     EngineUnreachable,
     InvalidInput,
     KitescopeError,
+    TimedOut,
     UnknownName,
 )
 from tui.core.milvus import Milvus
@@ -40,7 +41,9 @@ def within(seconds: float) -> Iterator[None]:
 def fails(kind: type[KitescopeError], **kwargs: str | bool) -> KitescopeError:
     with within(TIMEOUT + 1), pytest.raises(KitescopeError) as error:
         Milvus.connect(kwargs, TIMEOUT)
-    assert type(error.value) is kind, error.value
+    # On a busy machine a refusal may come too late, and is then a silence.
+    allowed = (kind, TimedOut) if kind is EngineUnreachable else (kind,)
+    assert type(error.value) in allowed, error.value
     assert error.value.remedy
     assert "s3cret" not in str(error.value)
     return error.value
@@ -60,7 +63,7 @@ def test_a_port_that_accepts_and_never_answers() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        fails(EngineUnreachable, uri=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        fails(TimedOut, uri=f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 def test_a_server_that_speaks_something_else() -> None:
@@ -215,7 +218,7 @@ def test_importing_pymilvus_reads_no_stray_env_file_and_says_nothing(tmp_path: P
         "pymilvus()\n"
         "assert 'FROM_STRAY_FILE' not in os.environ\n"
         "assert os.environ['MILVUS_URI'] == 'not a uri'\n"
-        "try:\n    Milvus.connect({'uri': 'http://127.0.0.1:1'}, 1.0)\n"
+        "try:\n    Milvus.connect({'uri': 'http://127.0.0.1:1'}, 30.0)\n"
         "except Exception as error:\n    print(type(error).__name__)\n"
     )
     stray = tmp_path / ".env"
