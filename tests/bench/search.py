@@ -46,7 +46,7 @@ def _make(bench: Bench, kind: str, count: int, sizes: list[int]) -> dict[str, An
     built = bench.call("ours-build", **facts)
     bench.call("stock-add", keep=True, collection="stock", **facts)
     # What a server has just been given it compares one by one: as it will be, it is after the next loading.
-    bench.call("reload", module=__name__, collections=[built["collection"], "stock"])
+    bench.call("reload", collections=[built["collection"], "stock"])
     return facts
 
 
@@ -110,14 +110,6 @@ def _dataset(facts: dict[str, Any]) -> dict[str, Any]:
         for name in inside:
             dataset.save_view(name, dataset.match_tags(name))
     return {"count": facts["count"]}
-
-
-def _reload(facts: dict[str, Any]) -> dict[str, Any]:
-    with workspace(facts) as ws:
-        for name in facts["collections"]:
-            ws.milvus().release(name)
-            ws.milvus().load(name)
-    return {"done": True}
 
 
 def _search(facts: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +182,7 @@ def _measured(
     }
 
 
-ACTIONS = {"dataset": _dataset, "reload": _reload, "search": _search}
+ACTIONS = {"dataset": _dataset, "search": _search}
 
 if __name__ == "__main__":
     print(json.dumps(ACTIONS[sys.argv[1]](json.loads(sys.argv[2]))), flush=True)

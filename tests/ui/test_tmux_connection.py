@@ -13,7 +13,7 @@ from tests.cli.program import without
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
 from tests.engines.standalone import MilvusStandalone
-from tests.ui.test_tmux import Terminal
+from tests.ui.terminal import Terminal
 from tui.core.demo import write_digits
 from tui.core.workspace import Workspace
 
@@ -128,17 +128,7 @@ def test_typed_once_and_back_at_the_next_start(
 
 def _build(terminal: Terminal, dataset: str) -> None:
     """Choose the dataset, build its index, and look at every command line until it is done."""
-    terminal.press("2")
-    terminal.until(lambda screen: "Samples" in screen)
-    terminal.press("/")
-    terminal.until(lambda screen: "every word must occur" in screen)
-    terminal.press(dataset, "Enter")
-    terminal.until(lambda screen: f"{COUNT}  image" in screen and "every word" not in screen)
-    terminal.press("Enter")
-    terminal.until(lambda screen: f"▸ {dataset}" in screen)
-    terminal.press("b")
-    terminal.until(lambda screen: "f5 starts the build" in screen)
-    terminal.press("F5")
+    terminal.start_build(dataset, COUNT)
     seen: list[bytes] = []
 
     def done(screen: str) -> bool:

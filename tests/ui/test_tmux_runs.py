@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 
 from tests.core.making import all_ids, fill, make_dataset, make_index, vectors
-from tests.ui.test_tmux import Terminal
+from tests.ui.terminal import Terminal
 from tui.core import collections, indexes, runs
 from tui.core.scope import Scope
 from tui.core.workspace import Workspace
