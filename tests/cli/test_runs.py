@@ -44,6 +44,8 @@ def test_info_tells_the_jobs_also_those_before_a_rename(
     workspace.milvus().delete(collection, all_ids(workspace, Scope(name))[0][:1])
     cli("sync", name, "before")
     cli("runs", "rename", name, "before", "after")
+    (job,) = cli("runs", "info", name, "after", "--json").json["jobs"]
+    assert cli("jobs", "tag", job["id"], "--tag", "t", "--json").json["dataset"] == name
     cli("sync", name, "after")
     make_index(workspace, Scope(name), "before", vectors(4), collection=f"{collection}_2")
     cli("sync", name, "before")
@@ -117,3 +119,18 @@ def test_runs_are_matched_sorted_and_one_that_cannot_be_judged_hides_no_other(
     dataset.delete_sample_field("emb")
     ran = cli("runs", "list", name, "--json")
     assert [run["health"] for run in ran.json] == [None, None, None] and "emb" in ran.err
+    grouped = workspace.fiftyone().Dataset(unique_name("grouped"), persistent=True)
+    grouped.add_group_field("group", default="left")
+    runs.register(
+        workspace,
+        scope=Scope(grouped.name),
+        brain_key="k",
+        collection="gone",
+        source=Made(),
+        metric="cosine",
+        consistency_level="Session",
+        supports_prompts=False,
+        dim=8,
+    )
+    ran = cli("runs", "list", grouped.name, "--json")
+    assert [run["health"] for run in ran.json] == [None] and "grouped" in ran.err

@@ -454,6 +454,20 @@ def test_two_keys_may_share_a_collection_that_holds_exactly_their_items(
     assert indexes.sync(ws, name, "a").removed == 1
 
 
+def test_a_shared_collection_that_a_sync_left_unfinished_is_not_emptied_for_another_build(
+    workspace: Workspace, unique_name: Name, tmp_path: Path
+) -> None:
+    ws, name = workspace, unique_name("both")
+    dataset = make_samples(ws, name, 12)
+    made = build(ws, file_spec(name, saved(tmp_path, random_vectors(12), "a.npy")))
+    clone = dataset.clone(unique_name("clone"), persistent=True)
+    ws.milvus().set_properties(made.collection, {"kitescope.state": "building"})
+    other = saved(tmp_path, random_vectors(12, seed=1), "b.npy")
+    with pytest.raises(InvalidInput, match=f"used by {clone.name}/k"):
+        build(ws, file_spec(name, other, collection=made.collection, overwrite=True))
+    assert ws.milvus().count(made.collection) == 12
+
+
 def test_a_dropped_collection_is_made_again_by_sync(engine_workspace: Workspace, unique_name: Name) -> None:
     ws, name = engine_workspace, unique_name("again")
     dataset = make_samples(ws, name, 15)

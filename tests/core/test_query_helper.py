@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from tui.core.documents.run_list import RunInfo
 from tui.core.errors import Interrupted, KitescopeError
 from tui.core.models import BUILTIN
 from tui.core.querying.query import Query, embed_here
+from tui.core.vision.descriptor import Descriptor
+from tui.core.vision.fleet_process import MemberProcess
+from tui.core.vision.frames import Ready, Start
+from tui.core.vision.preparation import Crew, Task, Unusable
 from tui.core.vision.query_helper import QueryHelper
 
 RUN = RunInfo("d", "k", "similarity", "milvus", model=BUILTIN)
@@ -129,6 +134,27 @@ time.sleep(60)
     user.wait()
     orphan.wait(10)
     assert not orphan.is_running()
+
+
+def test_files_in_the_users_folder_are_not_taken_for_libraries(
+    helper: QueryHelper, digit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue.py", "random.py", "tui/__init__.py"):
+        trap = tmp_path / name
+        trap.parent.mkdir(exist_ok=True)
+        trap.write_text("raise SystemExit('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(helper.embed(RUN, Query("d", "k", image=digit)))
+    with Crew(Descriptor(), 1, processes=True) as crew:
+        (prepared,) = crew.submit(Task(digit, (None,))).result(60)
+    assert not isinstance(prepared, Unusable)
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    start = Start(BUILTIN, "cpu", "auto", 1, None)
+    member = MemberProcess(start, 1, lambda _member, answer, _payload: answers.put(answer))
+    try:
+        assert isinstance(answers.get(timeout=60), Ready), member.log()
+    finally:
+        member.close()
 
 
 def test_a_library_that_prints_does_not_spoil_the_answers(digit: str) -> None:

@@ -60,6 +60,25 @@ def test_a_grouped_dataset_is_read_by_its_slices_or_a_view_of_one(
         datasets.count(workspace, Scope(dataset.name, slices=("rigt",)))
 
 
+def test_a_run_whose_items_cannot_be_counted_is_told_all_the_same(
+    workspace: Workspace, unique_name: Name
+) -> None:
+    dataset = _grouped(workspace, unique_name("stock"))
+    runs.register(
+        workspace,
+        scope=Scope(dataset.name),
+        brain_key="k",
+        collection="gone",
+        source=Source(),
+        metric="cosine",
+        consistency_level="Session",
+        supports_prompts=False,
+        dim=3,
+    )
+    told = runs.run_info(workspace, dataset.name, "k")
+    assert (told["method"], told["health"], told["collection"]) == ("milvus", None, "gone")
+
+
 def test_slices_of_what_is_not_grouped_are_refused(workspace: Workspace, unique_name: Name) -> None:
     dataset = make_dataset(workspace, unique_name("plain"), 2)
     with pytest.raises(UnknownName, match="slice 'left'") as caught:

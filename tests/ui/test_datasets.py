@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,8 @@ def test_an_import_whose_stop_was_lost_is_undone_at_its_end(
     monkeypatch.setattr(importing, "_asked_to_stop", threading.Event())
     with contextlib.suppress(SystemExit):
         importing._stop(signal.SIGTERM, None)
-    task = importing._Task(workspace.settings.to_json(), str(pictures), name, "image-directory")
+    settings = replace(workspace.settings, protected=True)
+    task = importing._Task(settings.to_json(), str(pictures), name, "image-directory")
     with pytest.raises(SystemExit):
         importing._import(task)
     assert gone(workspace, name)

@@ -180,13 +180,15 @@ def snippet(session: Session, dataset: str, key: str) -> None:
 
 
 def _with_health(session: Session, run: RunInfo) -> RunInfo:
-    """The run with its health; one that cannot be judged, as its dataset or field is gone, hides no other."""
-    from tui.core.errors import UnknownName
+    """The run with its health; one that cannot be judged, such as a grouped one, hides no other."""
+    from tui.core.errors import EngineUnreachable, KitescopeError
     from tui.core.runs import with_health
 
     try:
         return with_health(session.workspace(), run)
-    except UnknownName as error:
+    except EngineUnreachable:
+        raise
+    except KitescopeError as error:
         session.out.say(f"{run.dataset}/{run.brain_key}: {error}")
         return run
 

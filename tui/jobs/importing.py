@@ -135,13 +135,14 @@ def main() -> int:
 
 def _import(task: _Task) -> int:
     from tui.core.datasets import delete_dataset, import_dataset
-    from tui.core.workspace import Workspace
+    from tui.core.workspace import Workspace, confirming
 
     with Workspace(Settings.from_json(task.settings)) as workspace:
         samples = import_dataset(workspace, task.directory, task.name, task.type).samples
         if _asked_to_stop.is_set():
             # Python drops an exception that is raised inside a destructor or a callback of C code.
-            delete_dataset(workspace, task.name)
+            with confirming(workspace.settings.confirm_word):  # who imports it may stop it, protected or not
+                delete_dataset(workspace, task.name)
             raise SystemExit(128 + signal.SIGTERM)
         return samples
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core import results
-from tui.core.documents.run_list import require_run
+from tui.core.documents.run_list import list_runs, require_run
+from tui.core.errors import UnknownName
 from tui.jobs.store import JobStore
 
 if TYPE_CHECKING:
@@ -48,4 +49,10 @@ def _patches_field(ws: Workspace, job: JobInfo) -> str | None:
     build = job.spec().build
     if build is not None:
         return build.scope.patches_field
-    return require_run(ws, job.dataset, job.brain_key).patches_field
+    try:
+        return require_run(ws, job.dataset, job.brain_key).patches_field
+    except UnknownName:
+        for run in list_runs(ws, job.dataset):
+            if any(key == job.brain_key for key, _until in run.former):
+                return run.patches_field
+        raise

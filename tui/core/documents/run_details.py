@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -10,24 +11,34 @@ from typing import TYPE_CHECKING, Any
 from tui.core.client.index_types import IndexSpec
 from tui.core.documents.run_documents import require
 from tui.core.documents.run_list import require_run, runs_on, with_health
-from tui.core.errors import EngineUnreachable
+from tui.core.errors import EngineUnreachable, KitescopeError
 
 if TYPE_CHECKING:
     from tui.core.milvus import CollectionInfo
     from tui.core.workspace import Workspace
 
+_log = logging.getLogger(__name__)
+
 
 def run_info(ws: Workspace, dataset: str, key: str) -> dict[str, Any]:
     """Everything about a run: its record, its health, its collection, and who shares that.
 
-    ``collection_info`` is None where there is no collection or Milvus does not answer; inside it ``vectors``
-    is a strongly consistent count, None while the collection is released.
+    Its health stays None where it cannot be judged. ``collection_info`` is None where there is no collection
+    or Milvus does not answer; inside it ``vectors`` is a strongly consistent count, None while the collection
+    is released.
 
     Raises:
         UnknownName: there is no such dataset or key.
     """
     document = require(ws, dataset, key)
-    run = with_health(ws, require_run(ws, dataset, key))
+    run = require_run(ws, dataset, key)
+    try:
+        run = with_health(ws, run)
+    except EngineUnreachable:
+        raise
+    except KitescopeError as error:
+        # What a stock run on a grouped dataset indexes cannot be counted; the rest is worth telling.
+        _log.info("health of %s / %s: %s", dataset, key, error)
     described: dict[str, Any] = asdict(run) | {
         "config": json.loads(json.dumps(dict(document.config), default=str)),
         "fiftyone_version": document.version,

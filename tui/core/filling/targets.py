@@ -184,6 +184,12 @@ def _named(
     info = milvus.describe(name, counted=False)
     ours = _same_build(info, spec, dataset_id)
     begun = info.properties.get("kitescope.state") == BUILDING
+    if begun and not ours and users.get(name):
+        # A sync makes a collection anew that was dropped: not to be emptied for one of its runs.
+        raise InvalidInput(
+            f"Collection {name} is unfinished, and used by {', '.join(users[name])}",
+            f"Choose another name, or complete it with 'kitescope sync' of {users[name][0]}",
+        )
     if begun and not ours and not (spec.overwrite and _same_key(info, spec, dataset_id)):
         raise InvalidInput(
             f"Collection {name} belongs to an unfinished build of something else",

@@ -150,7 +150,7 @@ def gpu() -> Check:
         return Check("gpu", True, "no NVIDIA GPU here: models run on the CPU")
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _TORCH],
+            [sys.executable, "-P", "-c", _TORCH],
             capture_output=True,
             text=True,
             timeout=_TORCH_SECONDS,

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 import psutil
 
@@ -18,6 +19,16 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     """The environment for a child process, without what is true for this process only."""
     source = os.environ if environment is None else environment
     return {name: value for name, value in source.items() if name not in _PRIVATE}
+
+
+def python_environment() -> dict[str, str]:
+    """The same for a Python child that runs this package's code, wherever it lies: give it ``-P`` as well.
+
+    Without ``-P`` the current folder comes before the standard library, and any ``random.py`` there ends it.
+    """
+    inherited = child_environment()
+    places = [str(Path(__file__).parents[3]), *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 def mine() -> Iterator[psutil.Process]:

@@ -11,16 +11,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-from tui.core.services.processes import child_environment
+from tui.core.services.processes import python_environment
 from tui.core.vision.devices import processors
 from tui.core.vision.frames import Answer, Question, Start, read_answer, write
 
 _PIPE_BYTES = 1 << 20
 _LOG_BYTES = 4000
 _END_SECONDS = 5.0
-COMMAND = (sys.executable, "-m", "tui.core.vision.fleet_member")
+COMMAND = (sys.executable, "-P", "-m", "tui.core.vision.fleet_member")
 
 
 class MemberProcess:
@@ -106,9 +105,7 @@ class MemberProcess:
 
 
 def _environment(start: Start, sharers: int) -> dict[str, str]:
-    root = str(Path(__file__).parent.parent.parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**child_environment(), "PYTHONPATH": os.pathsep.join(paths)}
+    env = python_environment()
     if start.device == "cpu":
         env.setdefault("OMP_NUM_THREADS", str(max(1, processors() // sharers)))
     return env

@@ -16,11 +16,11 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 
+from tui.core.services.processes import python_environment
 from tui.core.vision.images import Box, Patch, UnreadableImage, crop, open_image
 
 
@@ -138,13 +138,11 @@ class _Child:
     """A process that runs `main` below."""
 
     def __init__(self, model: Preparer) -> None:
-        root = str(Path(__file__).parent.parent.parent)
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tui.core.vision.preparation"],
+            [sys.executable, "-P", "-m", "tui.core.vision.preparation"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=python_environment(),
         )
         self._send(model)
 

@@ -111,13 +111,13 @@ class QueryHelper:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            from tui.core.services.processes import child_environment
+            from tui.core.services.processes import python_environment
 
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tui.core.vision.query_helper"],
+                [sys.executable, "-P", "-m", "tui.core.vision.query_helper"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=child_environment(),
+                env=python_environment(),
                 start_new_session=True,
             )
             threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
