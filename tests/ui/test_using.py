@@ -16,6 +16,9 @@ from tests.ui.conftest import screen_text, told, until
 from tests.ui.test_search import DATASET, KEY, asked, browsing
 from tests.ui.test_search import digits as digits
 from tui.app import Kitescope
+from tui.core.documents.scopes import SampleInfo
+from tui.screens.asks import Narrowing
+from tui.screens.using import _listed
 from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
 
@@ -80,6 +83,24 @@ async def test_results_are_tagged_saved_and_exported(
         await until(pilot, lambda: "is there already" in told(app))
     dataset.delete_saved_view("like_the_first")
     dataset.untag_samples(["[b]two"])
+
+
+async def test_marks_of_several_searches_are_used_together(make_app: MakeApp, digits: dict[str, str]) -> None:
+    app = make_app(search=(DATASET, KEY))
+    async with app.run_test(size=(120, 34)) as pilot:
+        view = await browsing(pilot, app)
+        for label in ("3", "5"):
+            view._narrow_to(Narrowing(where=(("ground_truth", label),)))
+            await until(pilot, lambda label=label: {one and one.label for one in view.grid.tiles} == {label})
+            await pilot.press("g", "space")
+        # The grid's own come first.
+        assert [digits[item.id] for item in view._results()] == ["5", "3"]
+
+
+def test_a_huge_group_is_listed_by_its_first_members() -> None:
+    group = [SampleInfo(str(n), str(n), f"/{n}.png", None, ()) for n in range(100)]
+    assert _listed(group[:3]) == ["/0.png", "/1.png", "/2.png"]
+    assert _listed(group)[-2:] == ["/19.png", "… and 80 more"]
 
 
 async def test_a_readonly_connection_tags_nothing(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tui.core.search import Hit
     from tui.core.workspace import Workspace
 
-_GROUPS_SHOWN = 200
+_GROUPS_SHOWN, _MEMBERS_SHOWN = 200, 20
 _OWN = {
     "csv": "csv: a table",
     "json": "json: the same with every value as it is",
@@ -75,10 +75,11 @@ class Using(Searching):
         return not self.state.readonly
 
     def _results(self) -> list[Hit | SampleInfo]:
-        """The marked pictures in the order of the grid, or else all results that are loaded."""
+        """The marked pictures in the order of the grid, then those of other searches; or else all results."""
         step = self._history.current
         if self.grid.marks:
             order = [tile.id for tile in self.grid.tiles if tile is not None]
+            order += sorted(self.grid.marks - set(order))
             return [self._items[id] for id in order if id in self.grid.marks and id in self._items]
         if step is None or step.ask.browses:
             self.tell("Mark pictures (space, a), or search first: then all results are meant.")
@@ -225,7 +226,7 @@ class Using(Searching):
             return
         spare = found.spare
         lines = [
-            f"{number}. " + "\n   ".join(item.filepath for item in group)
+            f"{number}. " + "\n   ".join(_listed(group))
             for number, group in enumerate(found.groups[:_GROUPS_SHOWN], 1)
         ]
         if (more := len(found.groups) - _GROUPS_SHOWN) > 0:
@@ -257,6 +258,13 @@ def _wrong_number(text: str) -> str:
     except ValueError:
         return "Give a number, such as 0.98"
     return ""
+
+
+def _listed(group: Sequence[SampleInfo]) -> list[str]:
+    """The files of a group; a hundred thousand of them would take too long to lay out."""
+    files = [item.filepath for item in group[:_MEMBERS_SHOWN]]
+    more = len(group) - _MEMBERS_SHOWN
+    return [*files, f"… and {more:,} more"] if more > 0 else files
 
 
 def _tagged(item: Hit | SampleInfo, message: Used) -> Hit | SampleInfo:
