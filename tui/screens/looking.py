@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _STAYED = 0.12
 _HELD = 0.08
 _KEPT = 100
+READING_LABELS = "reading the labels"
 
 
 class Looking(BaseScreen):
@@ -29,20 +30,28 @@ class Looking(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._details: OrderedDict[tuple[str, str], SampleDetail] = OrderedDict()
+        self._asked_of: tuple[str, str] | None = None
         self._staying: Timer | None = None
         self._calming: Timer | None = None
         self._moved = 0.0
         self._with_labels = True
 
     def known_of(self, dataset: str, sample_id: str) -> SampleDetail | None:
-        """What is known of a sample; what is not is read soon, unless another is asked about before."""
+        """What is known of a sample; what is not is read soon, unless another is asked about before.
+
+        One that could not be read is not asked for again until another was, or until ``forget_details``.
+        """
         if self._staying is not None:
             self._staying.stop()
             self._staying = None
         known = self._details.get((dataset, sample_id))
-        if known is None:
-            self._staying = self.set_timer(_STAYED, lambda: self._load_detail(dataset, sample_id))
+        if known is None and self._asked_of != (dataset, sample_id):
+            self._staying = self.set_timer(_STAYED, lambda: self._read_detail(dataset, sample_id))
         return known
+
+    def _read_detail(self, dataset: str, sample_id: str) -> None:
+        self._asked_of = dataset, sample_id
+        self._load_detail(dataset, sample_id)
 
     def when_calm(self, show: Callable[[], None]) -> None:
         """Show something at once, or, under a held key, when it was let go: facts are a table to lay out."""
@@ -59,8 +68,9 @@ class Looking(BaseScreen):
     def forget_details(self) -> None:
         """Read every sample again."""
         self._details.clear()
+        self._asked_of = None
 
-    @core_call("reading the labels")
+    @core_call(READING_LABELS)
     def _load_detail(self, dataset: str, sample_id: str) -> Message | None:
         from tui.core.documents.labels import sample_detail
 
