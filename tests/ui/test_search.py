@@ -12,17 +12,20 @@ from textual.widgets import Input
 from tests.conftest import settings_for
 from tests.core.making import Made, make_index
 from tests.engines.servers import MilvusLite, Mongod
-from tests.ui.conftest import screen_text, until
+from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core.demo import write_digits
+from tui.core.documents.run_list import RunInfo
 from tui.core.documents.scopes import Item
 from tui.core.documents.selection import Scope
 from tui.core.embedding import embed
+from tui.core.errors import UnknownName
 from tui.core.models import BUILTIN, load_model
 from tui.core.workspace import Workspace
 from tui.messages import SearchRequested
-from tui.screens.asks import Ask, History, Step, parse
+from tui.screens.asks import Ask, History, Narrowing, Step, parse
 from tui.screens.search import SearchScreen
+from tui.screens.search_view import facts as spoken_facts
 from tui.widgets.detail import DetailPane
 from tui.widgets.dialogs import Ask as AskDialog
 from tui.widgets.pick import Pick
@@ -333,6 +336,29 @@ async def test_labels_stand_on_the_large_picture_and_fields_beside_it(
         await until(pilot, lambda: "[b]loop" not in screen_text(app))
 
 
+async def test_a_sample_that_cannot_be_read_is_told_and_not_asked_for_again(
+    make_app: MakeApp, digits: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui.core.documents import labels
+
+    app, tried = make_app(search=(DATASET, KEY)), list[str]()
+
+    def gone(_ws: Workspace, dataset: str, sample_id: str) -> Any:
+        tried.append(sample_id)
+        raise UnknownName(f"There is no dataset {dataset!r}")
+
+    monkeypatch.setattr(labels, "sample_detail", gone)
+    async with app.run_test(size=(120, 34), notifications=True) as pilot:
+        view = await browsing(pilot, app)
+        await until(pilot, lambda: "There is no dataset" in told(app))
+        view._tell_detail()
+        # What is not known is read soon; of this one it is known that it cannot be read.
+        assert view._staying is None
+        await pilot.press("l")
+        await until(pilot, lambda: len(tried) > 1)
+        assert tried == list(digits)[:2]
+
+
 async def test_ids_and_paths_are_copied(make_app: MakeApp, digits: dict[str, str]) -> None:
     app = make_app(search=(DATASET, KEY))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -396,6 +422,24 @@ async def test_an_index_that_is_gone_says_so(make_app: MakeApp, digits: dict[str
 )
 def test_a_line_is_read_and_written_back(line: str, expected: Ask) -> None:
     assert parse(line) == expected and parse(expected.line()) == expected
+
+
+def test_the_head_says_what_may_be_missing_and_what_may_be_too_much() -> None:
+    least = Step(Ask(ids=("a",), least=True), score="cosine similarity", approximate=True)
+    assert "some may be missing" in spoken_facts(least, None, 5, 0, (1, 1), "").found
+    least.approximate = False
+    assert "missing" not in spoken_facts(least, None, 5, 0, (1, 1), "").found
+
+    def browsed(made: Scope, narrowing: Narrowing) -> str:
+        run = RunInfo("d", "k", "similarity", "milvus", scope=made)
+        return spoken_facts(Step(Ask(narrowing=narrowing)), run, 5, 0, (1, 1), "").found
+
+    limited, tagged = Scope("d", limit=9), Scope("d", tags=("a",))
+    number, others = Narrowing(where=(("number", "3"),)), Narrowing(tags=("b",))
+    for made, narrowing in ((limited, number), (tagged, others)):
+        assert browsed(made, narrowing) == "5 samples, perhaps not all in the index"
+    for made, narrowing in ((limited, Narrowing()), (tagged, number), (Scope("d"), others)):
+        assert browsed(made, narrowing) == "5 samples"
 
 
 def test_history_forgets_what_lay_ahead_and_does_not_repeat() -> None:

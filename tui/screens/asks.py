@@ -158,7 +158,8 @@ def _ids(text: str) -> tuple[str, ...]:
 class Step:
     """A question with what it found so far, and where the cursor was. ``total`` is of browsing alone.
 
-    One of an earlier session is not ``answered``: going there asks again.
+    One of an earlier session is not ``answered``: going there asks again. What is ``approximate`` may lack
+    some of the least similar.
     """
 
     ask: Ask
@@ -170,6 +171,7 @@ class Step:
     ended: bool = False
     elapsed_ms: float = 0.0
     answered: bool = True
+    approximate: bool = False
 
 
 class History:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.screens.asks import Step
+from tui.screens.asks import Narrowing, Step
 from tui.widgets.detail import Details
 from tui.widgets.drawing import Subject
 from tui.widgets.grid import Tile
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
     from tui.core.errors import KitescopeError
+    from tui.core.scope import Scope
     from tui.core.search import Hit
     from tui.state import AppState
 
@@ -50,9 +51,12 @@ def facts(
     if step.ask.browses:
         what = "patches" if run and run.patches_field else "samples"
         found, score = f"{loaded:,} {what}", "enter searches by the picture under the cursor"
+        if run and _may_be_outside(step.ask.narrowing, run.scope):
+            found += ", perhaps not all in the index"
     else:
         more = "" if step.ended else "+"
-        found = f"{loaded:,}{more} results · {step.elapsed_ms:,.0f} ms"
+        missing = " · some may be missing" if step.approximate else ""
+        found = f"{loaded:,}{more} results · {step.elapsed_ms:,.0f} ms{missing}"
         score = f"{step.score}, {'higher' if step.higher_is_closer else 'lower'} is closer"
     return HeadFacts(
         title=step.ask.title(),
@@ -64,6 +68,15 @@ def facts(
         place=place,
         busy=busy,
     )
+
+
+def _may_be_outside(narrowing: Narrowing, made: Scope) -> bool:
+    """Whether not all that is browsed need be in the index.
+
+    A view or tags take the place of those it was made of, and its limit counts what is narrowed already.
+    """
+    replaced = (narrowing.view and made.view) or (narrowing.tags and made.tags)
+    return bool(replaced or (narrowing and made.limit is not None))
 
 
 def details(

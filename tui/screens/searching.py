@@ -21,7 +21,7 @@ from tui.messages import Failed, Happened, SearchRequested
 from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.base import core_call
-from tui.screens.looking import Looking
+from tui.screens.looking import READING_LABELS, Looking
 from tui.screens.search_messages import Counted, Found, Opened, PageRead
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
@@ -264,6 +264,7 @@ class Searching(Looking):
             return
         step.score, step.higher_is_closer = result.score, result.higher_is_closer
         step.elapsed_ms, step.ended = result.elapsed_ms, len(result.hits) < result.k
+        step.approximate = result.approximate
         step.hits = (*step.hits[: message.offset], *result.hits)
         if message.offset:
             self._fill(message.offset, result.hits)
@@ -277,14 +278,13 @@ class Searching(Looking):
         if by:
             self._history.go(by)
         self._history.add(step)
-        if not ask.browses and self.kitescope.look.remember_searches:
-            self._remember(ask)
+        if self._chosen and not ask.browses and self.kitescope.look.remember_searches:
+            self._remember(self._chosen, ask)
         return step
 
     @core_call("remembering the search", exclusive=False)
-    def _remember(self, ask: Ask) -> Message | None:
-        assert self._chosen is not None
-        search_memory.change(*self._chosen, lambda memory: memory.with_asked(ask))
+    def _remember(self, index: tuple[str, str], ask: Ask) -> Message | None:
+        search_memory.change(*index, lambda memory: memory.with_asked(ask))
         return None
 
     def _settle(self) -> None:
@@ -304,6 +304,8 @@ class Searching(Looking):
     @on(Failed)
     def _failed_here(self, message: Failed) -> None:
         """The app tells what went wrong; here the waiting ends, and what was there stays."""
+        if message.doing == READING_LABELS:
+            return
         self._reading = False
         awaited = self._waiting.words if self._waiting else ""
         if message.doing in (_OPENING, _ASKING, _BROWSING, awaited):
@@ -393,4 +395,4 @@ class Searching(Looking):
         if k > 0:
             self._wait(self._load_hits(step.ask, self._run, loaded, k), "loading more")
         else:
-            self.tell(f"Milvus finds {MAX_K:,} at most: narrow the search (v) to see others.")
+            self.tell(f"More than {MAX_K:,} are listed by: kitescope search … --offset {MAX_K}")

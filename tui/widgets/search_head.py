@@ -16,9 +16,8 @@ from textual.widgets import Input
 
 from tui.widgets.drawing import Box, Subject
 from tui.widgets.pictures import Picture
+from tui.widgets.spinner import spinner
 from tui.widgets.text import plain
-
-_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class FactLines(Widget):
 
     def _spin(self) -> None:
         if self.facts.busy:
-            self._turn = (self._turn + 1) % len(_SPINNER)
+            self._turn += 1
             self.refresh()
 
     def render(self) -> Text:
@@ -89,7 +88,7 @@ class FactLines(Widget):
     def _first(self, facts: HeadFacts) -> Text:
         line = Text()
         if facts.busy:
-            line.append(f"{_SPINNER[self._turn]} {plain(facts.busy)}", "bold yellow").append(
+            line.append(f"{spinner(self._turn)} {plain(facts.busy)}", "bold yellow").append(
                 "  esc cancels", "dim"
             )
             return line
