@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.core.making import all_ids, make_dataset, vectors
+from tests.core.making import all_ids, make_dataset, stock_index, vectors
 from tests.engines.servers import MilvusLite
 from tui.core import datasets, indexes, runs
 from tui.core.datasets import Scope
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.indexes import BuildSpec, Source
+from tui.core.near_duplicates import near_duplicates
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 
@@ -101,6 +102,25 @@ def test_an_index_of_slices_is_kept_in_step_and_found_by_stock_fiftyone(
     index = dataset.load_brain_results("both", uri=milvus_lite.uri)
     index.use_view(dataset.select_group_slices(["left", "right"]))
     assert index.sort_by_similarity(ids[0], k=3).values("id") == [hit.id for hit in ours]
+
+
+def test_a_stock_index_of_slices_is_browsed_and_its_duplicates_are_found(
+    workspace: Workspace, milvus_lite: MilvusLite, unique_name: Name
+) -> None:
+    dataset = _grouped(workspace, unique_name("stock"))
+    view = dataset.select_group_slices(["left", "right"])
+    rows = vectors(6)
+    rows[4] = rows[1]
+    stock_index(workspace, milvus_lite.uri, view, "both", embeddings=rows)
+    ids, scope = view.values("id"), runs.require_run(workspace, dataset.name, "both").scope
+    page = datasets.sample_page(workspace, scope, 0, 20)
+    assert set(ids) < {info.id for info in page}
+    assert datasets.count(workspace, scope, any_slice=True) == len(page) == 9
+    found = near_duplicates(workspace, dataset.name, "both", 0.999)
+    assert [{item.id for item in group} for group in found.groups] == [{ids[1], ids[4]}]
+    filepath = next(info.filepath for info in page if info.id == ids[1])
+    alone = near_duplicates(workspace, dataset.name, "both", 0.999, where=[("filepath", filepath)])
+    assert alone.compared == 1 and not alone.groups
 
 
 def test_videos_have_ids_but_no_pictures(workspace: Workspace, unique_name: Name) -> None:

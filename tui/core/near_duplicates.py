@@ -114,7 +114,7 @@ def _items(ws: Workspace, collection: str, scope: Scope | None, should_stop: Sho
     present, _ = list_ids(Patience(ws, ignore, should_stop, 0.0), collection)
     if scope is None:
         return present
-    inside = IdSet.collect(ids for ids, _ in scope_ids(ws, scope))
+    inside = IdSet.collect(ids for ids, _ in scope_ids(ws, scope, any_slice=True))
     return IdSet.collect(
         [id for id, wanted in zip(page, inside.contains(page), strict=True) if wanted]
         for page in present.pages()

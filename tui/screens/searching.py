@@ -193,7 +193,7 @@ class Searching(Looking):
 
         scope, ws = self._scope(ask, run), self.kitescope.workspace
         page = datasets.sample_page(ws, scope, 0, _BROWSE_PAGE)
-        total = len(page) if len(page) < _BROWSE_PAGE else datasets.count(ws, scope)
+        total = len(page) if len(page) < _BROWSE_PAGE else datasets.count(ws, scope, any_slice=True)
         return Counted(ask, total, page)
 
     @core_call("reading more of the dataset")

@@ -47,24 +47,33 @@ class SampleInfo:
     box: Box | None = None
 
 
-def scope_ids(ws: Workspace, scope: Scope, batch_size: int = 5_000) -> Iterator[tuple[list[str], list[str]]]:
+def scope_ids(
+    ws: Workspace, scope: Scope, batch_size: int = 5_000, *, any_slice: bool = False
+) -> Iterator[tuple[list[str], list[str]]]:
     """Stream the ids in a scope as (ids, sample ids) batches, in dataset order.
 
     Dataset order is that of ``dataset.values("id")``, the order in which samples were added. For
     patches an id is the label's, and its sample follows in the second list; for samples both are equal.
     A consumer may take its time: a cursor that the database gave up on is opened again where it was.
 
+    Args:
+        any_slice: as for ``select``.
+
     Raises:
         KitescopeError: the dataset changed while it was being read so that the place is lost.
     """
-    selection = select(ws, scope)
+    selection = select(ws, scope, any_slice=any_slice)
     for ids, samples in id_rows(ws, selection, batch_size):
         yield hex_ids(ids), hex_ids(samples) if selection.patches else hex_ids(ids)
 
 
-def count(ws: Workspace, scope: Scope, field: str | None = None) -> int:
-    """How many items a scope has; with ``field``, only those that have a value in that embeddings field."""
-    selection = select(ws, scope)
+def count(ws: Workspace, scope: Scope, field: str | None = None, *, any_slice: bool = False) -> int:
+    """How many items a scope has; with ``field``, only those that have a value in that embeddings field.
+
+    Args:
+        any_slice: as for ``select``.
+    """
+    selection = select(ws, scope, any_slice=any_slice)
     stages = selection.rows()
     if field is not None:
         stages.append({"$match": {_vector_path(selection, field): {"$ne": None}}})
@@ -156,8 +165,8 @@ def field_vectors(
 
 
 def sample_page(ws: Workspace, scope: Scope, offset: int, limit: int) -> list[SampleInfo]:
-    """Up to ``limit`` items of a scope from ``offset`` on, in dataset order."""
-    selection = select(ws, scope)
+    """Up to ``limit`` items of a scope from ``offset`` on, in dataset order; where grouped, of any slice."""
+    selection = select(ws, scope, any_slice=True)
     stages = [*selection.rows(), {"$skip": offset}, {"$limit": limit}, {"$project": _projection(selection)}]
     with guarded():
         return [_info(row) for row in ws.database()[selection.collection].aggregate(stages)]
@@ -174,8 +183,11 @@ def samples_by_id(
 def present(
     ws: Workspace, scope: Scope, ids: Sequence[str], sample_ids: Sequence[str] | None = None
 ) -> dict[str, SampleInfo]:
-    """Which of some ids are in a scope, and what is shown of them: one database query."""
-    return infos(ws, select(ws, scope), ids, sample_ids)
+    """Which of some ids are in a scope, and what is shown of them: one database query.
+
+    In a grouped dataset they may be of any slice, as a run of stock FiftyOne does not say which it is of.
+    """
+    return infos(ws, select(ws, scope, any_slice=True), ids, sample_ids)
 
 
 def scope_view(ws: Workspace, scope: Scope) -> Any:
