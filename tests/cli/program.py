@@ -39,7 +39,7 @@ class Cli:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
 
-    def __call__(self, *arguments: str, ok: bool = True, timeout: float = 120.0, **env: str) -> Ran:
+    def __call__(self, *arguments: str, ok: bool = True, timeout: float = 300.0, **env: str) -> Ran:
         """Run to the end; ``ok`` demands exit code 0."""
         began = time.monotonic()
         done = subprocess.run(

@@ -136,7 +136,7 @@ def python(code: str, mongod_uri: str, *arguments: str, **environment: str) -> s
     """Run Python in a fresh process over the test's database; answers its stdout."""
     env = {**os.environ, "FIFTYONE_DATABASE_URI": mongod_uri, "PYTHONWARNINGS": "ignore", **environment}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import subprocess
@@ -16,12 +17,14 @@ from PIL import Image
 
 from tests.core import fleet_models
 from tests.core.pictures import PictureItem, broken
+from tests.engines.servers import wait_until
 from tui.core import indexes
 from tui.core.embedding import Batch, embed
 from tui.core.errors import KitescopeError
 from tui.core.indexes import BuildSpec, Scope, Source
 from tui.core.models import load_model
 from tui.core.progress import Notice, Progress
+from tui.core.services import processes
 from tui.core.vision import fleet_process
 from tui.core.vision.fleet import Fleet
 from tui.core.vision.images import Patch
@@ -49,8 +52,13 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def members() -> list[psutil.Process]:
-    mine = psutil.Process().children(recursive=True)
-    return [one for one in mine if "tests.core.fleet_models" in " ".join(one.cmdline())]
+    def ours(process: psutil.Process) -> bool:
+        # What other tests left may be a zombie, or end just now.
+        with contextlib.suppress(psutil.Error):
+            return "tests.core.fleet_models" in " ".join(process.cmdline())
+        return False
+
+    return [one for one in psutil.Process().children(recursive=True) if ours(one)]
 
 
 @pytest.fixture
@@ -232,4 +240,4 @@ def test_members_end_with_their_parent(items: list[PictureItem], tmp_path: Path)
     parent.kill()
     parent.wait(60)
     parent.stdout.close()
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+    wait_until(lambda: not any(map(processes.alive, children)), 60, "the members end")

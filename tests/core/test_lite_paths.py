@@ -15,7 +15,7 @@ from tests.engines.programs import KITESCOPE, Program
 from tui.core import embedded
 from tui.core.connecting.exporting import env_lines
 from tui.core.errors import EngineUnreachable, InvalidInput
-from tui.core.services import lite_data
+from tui.core.services import lite_data, processes
 from tui.core.services.lite_server import server_of
 from tui.core.settings import Settings, resolve
 from tui.core.workspace import Workspace
@@ -63,7 +63,7 @@ def test_many_programs_use_one_path_at_once_and_stop_names_it(
     assert [(one.running, one.pids) for one in listed] == [(True, (process.pid,))]
     stopped = embedded.stop()
     assert (stopped[-1].engine, stopped[-1].stopped) == (f"milvus {path}", True)
-    assert not process.is_running()
+    assert not processes.alive(process)
     assert embedded.stop()[-1].engine == "fiftyone-database", "what does not run is not named"
     # Afterwards it is a path like any other for pymilvus, in a process of its own.
     out = subprocess.run(

@@ -33,7 +33,7 @@ def test_milvus_dies_in_the_middle_of_a_delete_and_the_run_still_names_its_colle
         server.kill9()
         drop(milvus, name)
 
-    with Workspace(settings_for(mongod, server, timeout=2)) as ws:
+    with Workspace(settings_for(mongod, server)) as ws:
         name = unique_name("middle").replace("-", "_")
         dataset = make_dataset(ws, name, 3)
         collection = make_index(ws, Scope(name), "k", vectors(3))

@@ -136,12 +136,14 @@ class MilvusStandalone(MilvusServer):
 
     def create_user(self, name: str, password: str, role: str = "") -> None:
         """A user without any right, unless a role is given, such as ``admin``."""
-        client = self.client()
-        client.create_user(name, password, timeout=5)
+        client = self.client(timeout=30)
+        # A test that is run again finds its user there.
+        if name not in client.list_users(timeout=30):
+            client.create_user(name, password, timeout=30)
         if role:
-            client.grant_role(name, role, timeout=5)
+            client.grant_role(name, role, timeout=30)
         # The proxy learns of new users a moment later.
-        wait_until(lambda: name in client.list_users(timeout=5), 10, "the new user is known")
+        wait_until(lambda: name in client.list_users(timeout=30), 60, "the new user is known")
         client.close()
 
     # -- configuration --------------------------------------------------------------------------

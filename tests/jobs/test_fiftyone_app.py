@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,8 +28,11 @@ def app() -> Iterator[subprocess.Popen[bytes]]:
         info = AppInfo(process.pid, start_ticks(process.pid) or 0, here(), 5999, "x")
         private_dir(folder())
         write_private(folder() / "app.json", msgspec.json.encode(info).decode())
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_it_is_found_again_and_stopped_once(app: subprocess.Popen[bytes]) -> None:

@@ -44,10 +44,6 @@ def labelled(shown: Kitescope) -> bool:
     return found(shown) and (not seen or ("rank 1 " in text and "[i]beak" in text))
 
 
-def large(shown: Kitescope) -> bool:
-    return shown.screen.has_class("-large") and labelled(shown)
-
-
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -237,7 +237,7 @@ async def test_a_profile_that_came_back_asks_for_its_password_and_nothing_else(
     app = Kitescope(resolve(), last=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
         await dialog(pilot, Ask)
-        assert "Password of root for http" in screen_text(app)
+        await until(pilot, lambda: "Password of root for http" in screen_text(app))
         await pilot.press(*"s3cret", "enter")
         await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
         assert app.settings.milvus_kwargs() == dict(lab.milvus)

@@ -231,11 +231,13 @@ async def test_an_import_that_fails_or_is_stopped_leaves_nothing(
         running.process.send_signal(signal.SIGSTOP)
         stopped = threading.Event()
         monkeypatch.setattr(running, "stop", lambda: (running.process.terminate(), stopped.set()))
-        await pilot.press("i")
-        await dialog_confirm(pilot)
-        await pilot.press("y")
-        await until(pilot, stopped.is_set)
-        running.process.send_signal(signal.SIGCONT)
+        try:
+            await pilot.press("i")
+            await dialog_confirm(pilot)
+            await pilot.press("y")
+            await until(pilot, stopped.is_set)
+        finally:
+            running.process.send_signal(signal.SIGCONT)
         await until(pilot, lambda: screen._import is None, timeout=60)
         await until(pilot, lambda: any("was stopped" in line for line in failures))
     assert gone(workspace, name)

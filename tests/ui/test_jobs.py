@@ -83,14 +83,16 @@ async def test_a_job_moves_is_cancelled_resumed_and_opened(
             return len(seen) > 2 and upload is not None and upload.done > 0
 
         await until(pilot, moving, 60)
-        assert "embed" in screen_text(app) and "of 4,000" in screen_text(app)
+        pid = _job(app).pid
+        assert pid
         # Held still meanwhile: how fast this machine is does not matter then.
-        freeze(_job(app).pid or 0)
+        freeze(pid)
+        await until(pilot, lambda: "embed" in screen_text(app) and "of 4,000" in screen_text(app))
         await pilot.press("o")
         await until(pilot, lambda: "not there yet" in told(app))
         await pilot.press("c")
         await until(pilot, lambda: _job(app).state == "cancelling")
-        os.kill(_job(app).pid or 0, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         await until(pilot, lambda: _job(app).state == "cancelled", 60)
         kept = _job(app).phases["upload"].done
         assert 0 < kept < 3_800

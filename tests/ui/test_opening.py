@@ -35,14 +35,14 @@ async def test_marked_and_results_are_shown_in_the_app_until_it_is_stopped(
             await until(pilot, lambda: "opening the FiftyOne App  esc cancels" in screen_text(app))
             await until(pilot, lambda: isinstance(app.screen, AppDialog) or told(app), STARTS)
             assert not told(app), fiftyone_app.log_file().read_text()
-            assert "shows these 2" in screen_text(app)
             info = fiftyone_app.running()
-            assert info is not None and info.url in screen_text(app)
+            assert info is not None
+            await until(pilot, lambda: "shows these 2" in screen_text(app) and info.url in screen_text(app))
             version = json.loads(await asyncio.to_thread(_fetch, f"{info.url}fiftyone"))
             assert version["version"] == app.workspace.fiftyone().__version__
             assert "<title>FiftyOne</title>" in await asyncio.to_thread(_fetch, info.url)
             await pilot.press("y")
-            assert app.clipboard == fiftyone_app.ssh_line(info.port)
+            await until(pilot, lambda: app.clipboard == fiftyone_app.ssh_line(info.port))
             await pilot.press("escape", "escape")
             await until(pilot, lambda: not view.grid.marks)
 

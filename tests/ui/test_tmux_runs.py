@@ -109,7 +109,7 @@ def test_the_one_stale_run_among_200_is_repaired_and_renamed_and_an_orphan_dropp
     terminal.press(f"orphan_{dataset}", "Enter")
     see("0 fit the filter")
     terminal.press("q")
-    assert terminal.ended()
+    assert terminal.ended(60)
 
     assert not workspace.milvus().exists(f"orphan_{dataset}")
     found = {run.brain_key for run in runs.list_runs(workspace, dataset)}
