@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,3 +111,21 @@ def test_masks_outlines_and_a_patchs_own_box_are_where_they_belong(
     assert tuple(own[20, 25]) == OWN_COLOUR
     damaged = Label("ground", mask=b"nonsense"), Label("ground", mask_path="/nowhere.png")
     assert not drawn(*damaged).any()
+
+
+def test_masks_of_odd_shapes_and_files_of_odd_kinds_leave_the_picture_as_it_is(tmp_path: Path) -> None:
+    def packed(*shape: int) -> bytes:
+        raw = io.BytesIO()
+        np.save(raw, np.ones(shape, np.uint8))
+        return zlib.compress(raw.getvalue())
+
+    pipe, script = tmp_path / "pipe", tmp_path / "script.png"
+    os.mkfifo(pipe)
+    # Pillow would have another program run this one.
+    script.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n")
+    picture = Image.new("RGB", (20, 20))
+    odd = [Label("ground", mask=packed(*shape)) for shape in ((3,), (0, 4), (2, 2, 2, 2))]
+    draw_labels(picture, [*odd, *(Label("ground", mask_path=str(path)) for path in (pipe, script))])
+    assert not np.asarray(picture).any()
+    draw_labels(picture, [Label("ground", mask=packed(4, 4, 1))])
+    assert np.asarray(picture).any(axis=2).all()

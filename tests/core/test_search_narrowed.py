@@ -19,7 +19,8 @@ from tui.core import search as searching
 from tui.core.client.index_types import IndexSpec
 from tui.core.datasets import Scope
 from tui.core.documents.selection import select
-from tui.core.querying import deep, exact, nearest
+from tui.core.querying import deep, exact, nearest, shares
+from tui.core.querying.shares import Share
 from tui.core.search import Query, search
 from tui.core.workspace import Workspace
 
@@ -174,6 +175,16 @@ def test_no_expression_names_more_than_one_piece(
     for tag in TAGS:
         search(engine_workspace, Query(big.name, "k", ids=(big.ids[0],), k=500, tags=(tag,)))
     assert 1 < longest <= 600
+
+
+def test_a_scope_that_was_too_many_to_look_at_each_may_become_another(
+    engine_workspace: Workspace, big: Big, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered: list[Share] = []
+    monkeypatch.setattr(shares, "known", lambda _key: Share(0.5, many=True))
+    monkeypatch.setattr(shares, "remember", lambda _key, share: remembered.append(share))
+    search(engine_workspace, Query(big.name, "k", ids=(big.ids[0],), k=5, tags=("any3900",)))
+    assert remembered and not any(share.many for share in remembered)
 
 
 @pytest.mark.parametrize("index", ["k", "graph"])

@@ -66,7 +66,7 @@ class Selection:
         """
         if ids is None:
             stages = list(self.samples.stages)
-        elif self.samples.each:
+        elif self.samples.each and (self.patches is None or samples is not None):
             stages = [{"$match": _wanted(self, ids, samples)}, *self.samples.asking]
         else:
             stages = [*self.samples.stages, {"$match": _wanted(self, ids, samples)}]

@@ -57,7 +57,8 @@ def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near
         size = min(MAX_K, max(2 * size, _window(want, share.inside)))
         answers = {answer.id: answer for answer in ask(target, vector, size, best=want)}
         hits = sieve.through(list(answers.values()), want)
-        share = replace(share, inside=sieve.share)
+        # A scope that was small and far may have become another since.
+        share = Share(sieve.share, many=share.many and sieve.share < _SHARE)
         if not target.scope.is_whole:
             shares.remember(target.key, share)
         if len(hits) >= want:

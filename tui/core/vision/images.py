@@ -92,10 +92,10 @@ def open_image(
     Raises:
         UnreadableImage: missing, empty, truncated, too large, a video, a folder, unreadable, not a picture.
     """
-    _check_file(Path(path))
+    check_file(Path(path))
     try:
         with Path(path).open("rb") as file:
-            image = _identify(file, path)
+            image = identify(file, path)
             _reduce(image, path, size_hint)
             orientation = _orientation(image) if upright else 1
             picture = to_rgb(image)
@@ -167,7 +167,12 @@ def _resized(first: int, last: int, wanted: int, pixels: int) -> tuple[int, int]
     return first - before + shift, last + after + shift
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no file with something in it.
+
+    Raises:
+        UnreadableImage: missing, a folder, a pipe or device, empty, or not ours to read.
+    """
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -190,8 +195,12 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _identify(file: Any, path: str | os.PathLike[str]) -> Image.Image:
-    """Open the file's header; pixels stay undecoded."""
+def identify(file: Any, path: str | os.PathLike[str]) -> Image.Image:
+    """Open the header of a file of an allowed format; pixels stay undecoded.
+
+    Raises:
+        UnreadableImage: it is of none, or too large.
+    """
     try:
         return Image.open(file, formats=_formats())
     except UnidentifiedImageError as error:

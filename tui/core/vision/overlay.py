@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tui.core.vision.images import Box, open_image
+from tui.core.vision.images import Box, check_file, identify, open_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,19 +77,18 @@ def _rectangle(pen: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour
 
 def _blend(picture: Image.Image, label: Label) -> None:
     """Tint what a mask covers; one that cannot be read leaves the picture as it is."""
-    try:
-        mask = _mask(label)
-    except Exception:
-        # Damaged compressed data raise nearly everything, and the picture is worth more than its mask.
-        return
     box = label.box or (0.0, 0.0, 1.0, 1.0)
     left, top = round(box[0] * picture.width), round(box[1] * picture.height)
     width, height = max(round(box[2] * picture.width), 1), max(round(box[3] * picture.height), 1)
     if width > 4 * picture.width or height > 4 * picture.height:
         return
-    tint, covered = _tinted(mask, label)
-    whole = Image.fromarray(tint).resize((width, height), Image.Resampling.NEAREST)
-    where = Image.fromarray(covered).resize((width, height), Image.Resampling.NEAREST)
+    try:
+        tint, covered = _tinted(_mask(label), label)
+        whole = Image.fromarray(tint).resize((width, height), Image.Resampling.NEAREST)
+        where = Image.fromarray(covered).resize((width, height), Image.Resampling.NEAREST)
+    except Exception:
+        # Damaged data and odd shapes raise nearly everything, and the picture is worth more than its mask.
+        return
     picture.paste(whole, (left, top), where)
 
 
@@ -98,15 +98,25 @@ def _mask(label: Label) -> NDArray[np.generic]:
         raw = unpacker.decompress(label.mask, _MOST_MASK_BYTES)
         return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False))
     assert label.mask_path is not None
-    picture = Image.open(label.mask_path)
-    if picture.mode in ("1", "L", "P", "I", "I;16"):
-        return np.asarray(picture)
+    check_file(Path(label.mask_path))
+    with Path(label.mask_path).open("rb") as file:
+        picture = identify(file, label.mask_path)
+        if picture.mode in ("1", "L", "P", "I", "I;16"):
+            return np.asarray(picture)
     return np.asarray(open_image(label.mask_path))
 
 
 def _tinted(mask: NDArray[np.generic], label: Label) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The colour of each pixel of a mask (h, w, 3), and how much of it counts (h, w)."""
+    """The colour of each pixel of a mask (h, w, 3), and how much of it counts (h, w).
+
+    Raises:
+        ValueError: the mask is neither (h, w) nor (h, w, channels).
+    """
     share = np.uint8(255 * _SHARE)
+    if mask.ndim == 3 and mask.shape[2] == 1:
+        mask = mask[:, :, 0]
+    if mask.ndim not in (2, 3):
+        raise ValueError(f"a mask of shape {mask.shape}")
     if mask.ndim == 3:
         return np.ascontiguousarray(mask[:, :, :3], np.uint8), np.where(mask.any(axis=2), share, 0).astype(
             np.uint8
