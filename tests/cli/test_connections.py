@@ -77,6 +77,10 @@ def test_secrets_are_saved_only_when_asked_for(cli: Cli, home: Path) -> None:
     assert SECRET in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     assert SECRET not in ran.out + ran.err + cli("connections", "list").out
+    contrary = cli(*flags, "connections", "save", "lab", "--with-secrets", "--secrets", "ask", ok=False)
+    assert contrary.code == 2 and "--with-secrets means --secrets file" in contrary.err
+    inside = cli("--milvus-uri", f"http://root:{SECRET}@lab:19530", "connections", "save", "lab")
+    assert "inside a URI is left out" in inside.err and SECRET not in file.read_text()
 
 
 def test_secrets_go_to_the_keyring_where_there_is_one(
@@ -104,6 +108,8 @@ def test_a_password_that_is_not_saved_is_asked_for_on_a_terminal(cli: Cli) -> No
     flags = ("--milvus-user", "root", "--milvus-password", SECRET)
     cli(*flags, "connections", "save", "lab", "--secrets", "ask")
     ours, theirs = pty.openpty()
+    printed = cli.start("--profile", "lab", "connections", "export", stdin=theirs, stderr=theirs)
+    assert "MILVUS_PASSWORD is not known here" in printed.communicate(timeout=60)[0], "and nothing was asked"
     # The first terminal that a session's leader opens is the session's: nothing asks on the developer's.
     command = (*PROGRAM, "--profile", "lab", "collections", "list", "--json")
     run = subprocess.Popen(

@@ -7,13 +7,17 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tui.core import connections, profiles
 from tui.core.connecting.exporting import env_lines, write_brain_config
+from tui.core.connecting.masking import has_password, mask_uri, secrets_in, without_password
 from tui.core.connections import TYPED, edited, list_connections, unmask
 from tui.core.documents.import_guess import guess_type
 from tui.core.errors import InvalidInput
 from tui.core.settings import Settings, resolve
+from tui.jobs.redact import redact, secrets_of
 
 URI = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI"
 PASSWORD = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_PASSWORD"
@@ -126,6 +130,45 @@ class TestUnmask:
     )
     def test_the_mask_stands_for_the_password_of_that_login(self, typed: str, meant: str) -> None:
         assert unmask(typed, self.ORIGINAL) == meant
+
+    def test_the_mask_stands_for_the_secret_of_an_option(self) -> None:
+        original = "mongodb://root:p@host/?tlsCertificateKeyFilePassword=a@b&tls=true"
+        shown = "mongodb://root:***@host/?tlsCertificateKeyFilePassword=***&tls=true"
+        assert mask_uri(original) == shown and unmask(shown, original) == original
+        assert unmask(f"{shown}&x=y", original) == f"{original}&x=y"
+
+
+_OPTIONS = ["tlsCertificateKeyFilePassword", "authmechanismproperties", "password", "Token"]
+
+
+class TestSecretsInUris:
+    @settings(deadline=None)
+    @given(
+        password=st.none() | st.text("ab@:/?=%#;é "),
+        options=st.lists(st.sampled_from(_OPTIONS), max_size=3, unique=True),
+        secret=st.text("ab@:/?=%#;é "),
+        others=st.permutations(["a=b", "c=d"]),
+        place=st.integers(0, 2),
+    )
+    def test_none_is_shown_written_or_logged(
+        self, password: str | None, options: list[str], secret: str, others: list[str], place: int
+    ) -> None:
+        login = "" if password is None else f"me:zq{password}zq@"
+        query = [*others[:place], *(f"{name}=zq{secret}zq" for name in options), *others[place:]]
+        uri = f"mongodb://{login}host:27017/db?{'&'.join(query)}"
+        bare = without_password(uri)
+        user = "me@" if login else ""
+        assert bare == f"mongodb://{user}host:27017/db?{'&'.join(others)}" == without_password(bare)
+        assert has_password(uri) is bool(login or options) and not has_password(bare)
+        assert "zq" not in mask_uri(uri) + redact(f"cannot open {uri} !", secrets_in(uri))
+
+    def test_an_option_is_neither_exported_nor_saved(self) -> None:
+        uri = "mongodb://host/?tls=true&tlsCertificateKeyFilePassword=h1dden"
+        found = resolve(flags={"uri": "http://lab:1?token=h1dden", "database_uri": uri}, env={})
+        assert "h1dden" not in env_lines(found) and "h1dden" in env_lines(found, with_secrets=True)
+        profiles.save(connections.profile_of(found, "lab", readonly=False, protected=False), keep="ask")
+        assert "h1dden" not in profiles.path().read_text()
+        assert "h1dden" not in redact(uri, secrets_of(found))
 
 
 class TestExport:

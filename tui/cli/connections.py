@@ -19,6 +19,9 @@ _KEPT: Mapping[Keep, str] = {
     "file": "Its password or token is in that file, which only you can read.",
     "ask": "Its password or token was not written, and is asked for each time; see --secrets.",
 }
+_LEFT_OUT = (
+    "A password inside a URI is left out: type it there again, or choose --secrets keyring or --secrets file."
+)
 
 
 @click.group()
@@ -130,7 +133,7 @@ def _test_database(session: Session, tell: Callable[[Step], None], as_json: bool
     "keep",
     type=click.Choice(["keyring", "file", "ask"]),
     help="Where password and token go: the system's keyring (where there is one, unless told), a file of "
-    "mode 0600, or nowhere: then they are asked for.",
+    "mode 0600, or nowhere: then they are asked for, and a password inside a URI is left out.",
 )
 @click.option("--with-secrets", is_flag=True, help="The same as --secrets file.")
 @click.option("--protected", is_flag=True, help="Destructive actions need --confirm-protected NAME.")
@@ -152,8 +155,11 @@ def save(
     """
     from tui.core import profiles
     from tui.core.connecting import vault
+    from tui.core.connecting.masking import SECRETS
     from tui.core.connections import profile_of
 
+    if with_secrets and keep not in (None, "file"):
+        raise click.UsageError(f"--with-secrets means --secrets file, and --secrets {keep} was given")
     settings = session.settings(ask=False)
     profile = profile_of(settings, name, readonly=session.readonly, protected=protected)
     if keep is None:
@@ -170,6 +176,8 @@ def save(
         session.out.text(f"saved {name} in {profiles.path()}")
     if kept is not None:
         session.out.say(_KEPT[kept])
+    if keep == "ask" and profile.secrets().keys() - SECRETS:
+        session.out.say(_LEFT_OUT)
     if left:
         session.out.say(left)
 
@@ -226,7 +234,8 @@ def export(
     if with_secrets and output is None:
         raise click.UsageError("--with-secrets needs --output: secrets are never printed")
     session.profile = name or session.profile
-    settings, backend = session.settings(), "milvus" if default_backend else None
+    settings = session.settings(ask=with_secrets)  # what may not be written need not be known
+    backend = "milvus" if default_backend else None
     if output is None:
         write = brain_config(settings, None, default_backend=backend) if form == "brain-config" else None
         session.out.text(write or env_lines(settings, default_backend=backend))

@@ -10,7 +10,14 @@ from typing import Literal
 
 from tui.core import profiles
 from tui.core.connecting import stock
-from tui.core.connecting.masking import MASK, SECRETS, mask_uri, without_password
+from tui.core.connecting.masking import (
+    MASK,
+    SECRETS,
+    login_password,
+    mask_uri,
+    secret_options,
+    without_password,
+)
 from tui.core.errors import KitescopeError
 from tui.core.settings import DATABASE, MILVUS_PARAMETERS, Settings, Value, resolve
 
@@ -145,10 +152,12 @@ def unmask(text: str, original: str | None) -> str:
         return text
     if text == mask_uri(original):
         return original
-    shown, password = mask_uri(original), original.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    same_login = text.rpartition("@")[0] == shown.rpartition("@")[0]
-    same_server = _host(text) == _host(original)
-    return text.replace(f":{MASK}@", f":{password}@", 1) if same_login and same_server else text
+    shown = mask_uri(original)
+    if text.rpartition("@")[0] != shown.rpartition("@")[0] or _host(text) != _host(shown):
+        return text
+    for name, value in secret_options(original).items():
+        text = text.replace(f"{name}={MASK}", f"{name}={value}", 1)
+    return text.replace(f":{MASK}@", f":{login_password(original)}@", 1)
 
 
 def _host(uri: str) -> str:

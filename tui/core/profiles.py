@@ -147,7 +147,8 @@ def save(profile: Profile, keep: Keep = "ask") -> str:
 
     Args:
         profile: what to keep; what its ``in_keyring`` names stays in the keyring, as nobody could read it.
-        keep: where its password and token go, also those inside URIs.
+        keep: where its password and token go. Those inside URIs go with them, but with ``ask`` they are left
+            out and not asked for: they have to be typed there again.
 
     Returns:
         what is left behind in the keyring and why, for people; empty as a rule.

@@ -13,7 +13,6 @@ from tui.core.documents import collection_notes, run_documents
 from tui.core.documents.run_details import run_info
 from tui.core.documents.run_documents import OURS, RunDocument, check_key, require
 from tui.core.documents.run_list import (
-    Health,
     RunInfo,
     get_run,
     list_runs,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
 __all__ = [
-    "Health",
     "Removed",
     "RunInfo",
     "check_key",

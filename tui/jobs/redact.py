@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 from typing import IO, TYPE_CHECKING
-from urllib.parse import unquote
 
-from tui.core.connecting.masking import MASK, SECRETS
+from tui.core.connecting.masking import MASK, SECRETS, secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,11 +19,11 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     for name, value in settings.milvus.items():
         if not isinstance(value.value, str) or not value.value:
             continue
-        found.update({value.value} if name in SECRETS else _in_uri(value.value))
+        found.update({value.value} if name in SECRETS else secrets_in(value.value))
         if name == "token":
             found.add(value.value.partition(":")[2])
     if isinstance(settings.database_uri.value, str):
-        found.update(_in_uri(settings.database_uri.value))
+        found.update(secrets_in(settings.database_uri.value))
     return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
@@ -59,9 +58,3 @@ class RedactingStream(io.TextIOBase):
     def fileno(self) -> int:
         """The descriptor below, which libraries ask for."""
         return self._target.fileno()
-
-
-def _in_uri(uri: str) -> set[str]:
-    # Up to the last "@", because people forget to escape their passwords.
-    password = uri.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    return {password, unquote(password)}

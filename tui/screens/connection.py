@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tui.core.settings import Settings
 
 _COLUMNS = (FitColumn("name", "Connection", least=12), FitColumn("where", "Milvus", drop=1))
-_STEP_NAMES = {"start": "embedded", "resolve": "address"}
+_STEP_NAMES = {"start": "Milvus Lite", "resolve": "address"}
 
 
 def _brief(source: str) -> str:

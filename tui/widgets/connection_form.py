@@ -177,4 +177,5 @@ def _file(text: str) -> str:
 def still_masked(settings: Settings) -> str:
     """The parameter whose URI still holds a mask instead of a password; empty when none does."""
     values = {"uri": settings.milvus["uri"].value, DATABASE: settings.database_uri.value}
-    return next((name for name, value in values.items() if f":{MASK}@" in str(value or "")), "")
+    marks = f":{MASK}@", f"={MASK}"
+    return next((name for name, value in values.items() if any(one in str(value) for one in marks)), "")

@@ -16,7 +16,8 @@ from tui.widgets.text import cell, number, plain
 
 if TYPE_CHECKING:
     from tui.core.collections import CollectionRow
-    from tui.core.runs import Health, RunInfo
+    from tui.core.indexes import Health
+    from tui.core.runs import RunInfo
 
 RUN_COLUMNS = (
     FitColumn("key", "Key", least=24),

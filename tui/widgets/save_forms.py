@@ -41,6 +41,7 @@ def profile_dialog(settings: Settings, name: str, keyring: bool) -> FormDialog:
         keyring: the system has one.
     """
     from tui.core import profiles
+    from tui.core.connecting.masking import SECRETS
 
     fields: list[Field] = [
         TextField("name", "Name", name, wrong=_wrong_name, hint="A profile of that name is replaced"),
@@ -59,11 +60,13 @@ def profile_dialog(settings: Settings, name: str, keyring: bool) -> FormDialog:
             hint="Deleting asks for the name to be typed",
         ),
     ]
-    if profile_from(settings, {}).has_secrets():
+    if secrets := profile_from(settings, {}).secrets().keys():
         where = [("keyring", "keyring")] if keyring else []
         where += [("ask", "no"), ("file", "file")]
         hint = "keyring: the system keeps it · " if keyring else ""
-        hint += f"no: asked for when you connect · file: in {profiles.path()}, mode 0600"
+        no = ["asked for when you connect"] if secrets & SECRETS else []
+        no += ["left out of a URI: type it there again"] if secrets - SECRETS else []
+        hint += f"no: {', '.join(no)} · file: in {profiles.path()}, mode 0600"
         fields.insert(1, ChoiceField("secrets", "Save password", where, where[0][0], hint=hint))
     return FormDialog("Save as a profile", Form(*fields))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from tui.core.connecting.masking import SECRETS, has_password, without_password
+from tui.core.connecting.masking import SECRETS, has_password, is_secret, without_password
 from tui.core.connecting.stock import brain_config_path
 from tui.core.embedded import milvus_kwargs, own_server
 from tui.core.errors import InvalidInput
@@ -43,12 +43,14 @@ def env_lines(settings: Settings, *, with_secrets: bool = False, default_backend
         lines.append("# kitescope starts it when it needs it, 'kitescope stop' ends it")
     for name, value in milvus_kwargs(settings).items():
         variable = f"{_PREFIX}{name.upper()}"
-        if _is_secret(name, value) and not with_secrets:
+        if is_secret(name, value) and not with_secrets:
             lines.append(f"# {variable} holds a secret: set it yourself, or use --output with --with-secrets")
             if name in SECRETS:
                 continue
             value = without_password(str(value))
         lines.append(f"export {variable}={shlex.quote(_word(value))}")
+    if server is None and (missing := settings.missing_secret) is not None:
+        lines.append(f"# {_PREFIX}{missing.upper()} is not known here: set it yourself")
     database = settings.database_uri.value
     if isinstance(database, str):
         if has_password(database) and not with_secrets:
@@ -145,10 +147,6 @@ def _document(before: str | None) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidInput("the file does not hold a JSON object", "Correct it, or move it away")
     return document
-
-
-def _is_secret(name: str, value: str | bool) -> bool:
-    return name in SECRETS or (name == "uri" and has_password(str(value)))
 
 
 def _word(value: str | bool) -> str:

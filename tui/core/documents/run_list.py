@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tui.core.documents import run_documents
 from tui.core.documents.run_documents import OURS, RunDocument, all_runs, require
 from tui.core.errors import EngineUnreachable
+from tui.core.indexes import Health
 from tui.core.scope import Scope
 from tui.core.vision.naming import from_fiftyone
 
 if TYPE_CHECKING:
     from tui.core.documents.schema import Record
     from tui.core.workspace import Workspace
-
-Health = Literal["ok", "incomplete", "stale", "duplicates", "no-collection", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)

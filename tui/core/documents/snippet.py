@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.core.connecting.masking import SECRETS, has_password
+from tui.core.connecting.masking import is_secret
 from tui.core.documents.run_list import require_run
 from tui.core.embedded import milvus_kwargs
 from tui.core.errors import InvalidInput
@@ -59,10 +59,6 @@ def _query(run: RunInfo) -> str:
 def _connection(ws: Workspace) -> dict[str, str]:
     """The arguments of ``load_brain_results``, as Python."""
     return {
-        name: f'os.environ["{_ENV}{name.upper()}"]' if _is_secret(name, value) else repr(value)
+        name: f'os.environ["{_ENV}{name.upper()}"]' if is_secret(name, value) else repr(value)
         for name, value in milvus_kwargs(ws.settings).items()
     }
-
-
-def _is_secret(name: str, value: str | bool) -> bool:
-    return name in SECRETS or (name == "uri" and has_password(str(value)))
