@@ -55,8 +55,8 @@ def facts(
             found += ", perhaps not all in the index"
     else:
         more = "" if step.ended else "+"
-        missing = " · some may be missing" if step.approximate else ""
-        found = f"{loaded:,}{more} results · {step.elapsed_ms:,.0f} ms{missing}"
+        missing = ", some may be missing" if step.approximate else ""
+        found = f"{loaded:,}{more} results{missing} · {step.elapsed_ms:,.0f} ms"
         score = f"{step.score}, {'higher' if step.higher_is_closer else 'lower'} is closer"
     return HeadFacts(
         title=step.ask.title(),
