@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,16 +18,21 @@ import psutil
 import pytest
 
 from tests.core import prompt_model
+from tests.core.making import all_ids, fill, make_dataset, vectors
 from tui.core.demo import write_digits
-from tui.core.documents.run_list import RunInfo
+from tui.core.documents.run_list import RunInfo, require_run
 from tui.core.errors import Interrupted, KitescopeError
+from tui.core.filling import adopting
 from tui.core.models import BUILTIN
 from tui.core.querying.query import Query, embed_here
+from tui.core.scope import Scope
 from tui.core.vision.descriptor import Descriptor
 from tui.core.vision.fleet_process import MemberProcess
 from tui.core.vision.frames import Ready, Start
 from tui.core.vision.preparation import Crew, Task, Unusable
 from tui.core.vision.query_helper import QueryHelper
+from tui.core.workspace import Workspace
+from tui.screens.collection_actions import _adopt
 
 RUN = RunInfo("d", "k", "similarity", "milvus", model=BUILTIN)
 
@@ -134,6 +140,22 @@ time.sleep(60)
     user.wait()
     orphan.wait(10)
     assert not orphan.is_running()
+
+
+def test_a_model_is_looked_into_there_when_a_collection_is_adopted(
+    helper: QueryHelper, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_here(name: str) -> None:
+        raise AssertionError(f"{name} is loaded in this process")
+
+    assert helper.about(BUILTIN).dim and helper.pid is None
+    name = f"adopted_{uuid.uuid4().hex[:8]}"
+    make_dataset(workspace, name, 3)
+    fill(workspace, name, *all_ids(workspace, Scope(name)), vectors(3, dim=3))
+    monkeypatch.setattr(adopting, "certain_info", not_here)
+    model = f"{Path(__file__).with_name('user_models.py')}:no_torch"
+    _adopt(name, name, "k", None, model, workspace)
+    assert require_run(workspace, name, "k").supports_prompts
 
 
 def test_files_in_the_users_folder_are_not_taken_for_libraries(

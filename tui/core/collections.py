@@ -13,7 +13,10 @@ from tui.core.errors import InvalidInput
 from tui.core.filling import leases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui.core.milvus import CollectionInfo
+    from tui.core.models import ModelInfo
     from tui.core.workspace import Workspace
 
 
@@ -135,6 +138,7 @@ def adopt(
     *,
     patches_field: str | None = None,
     model: str | None = None,
+    about: Callable[[str], ModelInfo] | None = None,
 ) -> Adopted:
     """Attach a new run to a collection that is there, after comparing its ids with the dataset's.
 
@@ -143,6 +147,7 @@ def adopt(
     Args:
         patches_field: its ids are those of this field's labels, not of samples.
         model: what made its vectors; with it a sync can add what is missing, and prompts work.
+        about: tells what is true of the model instead of ``models.certain_info``, which may load it here.
 
     Raises:
         ReadOnly: the profile forbids it.
@@ -152,7 +157,7 @@ def adopt(
     """
     from tui.core.filling import adopting
 
-    return adopting.adopt(ws, name, dataset, brain_key, patches_field, model)
+    return adopting.adopt(ws, name, dataset, brain_key, patches_field, model, about)
 
 
 def existing(ws: Workspace, name: str) -> CollectionInfo:

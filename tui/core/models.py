@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 Source = Literal["built-in", "fiftyone-zoo", "torchvision", "huggingface", "openclip", "user"]
+LOADED_TO_KNOW: tuple[Source, ...] = ("user", "huggingface", "openclip")
+"""Whose dimension and prompts only the loaded model tells."""
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -117,7 +120,7 @@ def certain_info(name: str) -> ModelInfo:
         UnknownName, InvalidInput, KitescopeError: as `load_model`.
     """
     info = model_info(name)
-    if info.source not in ("user", "huggingface", "openclip"):
+    if info.source not in LOADED_TO_KNOW:
         return info
     model = load_model(name, device="cpu")
     try:

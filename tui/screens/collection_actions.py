@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -142,8 +143,10 @@ def _adopt(
     name: str, dataset: str, key: str, patches_field: str | None, model: str | None, ws: Workspace
 ) -> str:
     from tui.core.collections import adopt
+    from tui.core.vision.query_helper import QueryHelper
 
-    adopted = adopt(ws, name, dataset, key, patches_field=patches_field, model=model)
+    with closing(QueryHelper()) as helper:
+        adopted = adopt(ws, name, dataset, key, patches_field=patches_field, model=model, about=helper.about)
     wrong = [
         f"{count:,} {what}"
         for count, what in (

@@ -18,11 +18,20 @@ from tui.core.progress import ignore, never
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui.core.models import ModelInfo
     from tui.core.workspace import Workspace
 
 
 def adopt(
-    ws: Workspace, name: str, dataset: str, brain_key: str, patches_field: str | None, model: str | None
+    ws: Workspace,
+    name: str,
+    dataset: str,
+    brain_key: str,
+    patches_field: str | None,
+    model: str | None,
+    about: Callable[[str], ModelInfo] | None,
 ) -> Adopted:
     """Make a run of a collection; see ``collections.adopt``."""
     ws.require_writable(f"adopt collection {name!r}")
@@ -31,7 +40,7 @@ def adopt(
     if get_run(ws, dataset, brain_key) is not None:
         raise InvalidInput(f"Dataset {dataset!r} has a run {brain_key!r} already", "Choose another key")
     model = absolute(model) if model is not None else None
-    made_by = certain_info(model) if model is not None else None
+    made_by = (about or certain_info)(model) if model is not None else None
     info = existing(ws, name)
     if not info.compatible or info.metric is None:
         raise InvalidInput(

@@ -1,4 +1,6 @@
-"""Embeds prompts and pictures in a process of its own, which stays warm: torch never enters the UI's.
+"""Embeds prompts and pictures, and looks into models, in a process of its own: torch never enters the UI's.
+
+It stays warm.
 
 The child is ``python -m tui.core.vision.query_helper``: one JSON request a line on stdin, one answer a line
 on stdout, in any number. It ends when its stdin closes, so it cannot outlive the process that asked for it.
@@ -14,6 +16,7 @@ import threading
 from base64 import b64decode, b64encode
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -25,13 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.run_list import RunInfo
+    from tui.core.models import ModelInfo
     from tui.core.querying.query import Query
 
 _log = logging.getLogger(__name__)
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A text or a picture's path to embed with a model."""
+    """A text or a picture's path to embed with a model; neither: what is true of the model."""
 
     number: int
     model: str
@@ -40,12 +44,14 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A vector (float32, base64), or what went wrong."""
+    """A vector (float32, base64) or a model's dimension and prompts, or what went wrong."""
 
     number: int
     vector: str = ""
     what: str = ""
     remedy: str = ""
+    dim: int | None = None
+    supports_prompts: bool = False
 
 
 class QueryHelper:
@@ -73,12 +79,32 @@ class QueryHelper:
         import numpy as np
 
         assert run.model is not None
+        answer = self._ask(run.model, query.text, query.image)
+        return np.frombuffer(b64decode(answer.vector), np.float32)
+
+    def about(self, model: str) -> ModelInfo:
+        """What is true of a model, as ``models.certain_info`` says it; what has to be loaded is loaded there.
+
+        Raises:
+            UnknownName: there is no such model.
+            KitescopeError: it cannot be loaded, or the process ended.
+            Interrupted: ``abandon`` was called meanwhile.
+        """
+        from tui.core.models import LOADED_TO_KNOW, model_info
+
+        info = model_info(model)
+        if info.source not in LOADED_TO_KNOW:
+            return info
+        answer = self._ask(model, None, None)
+        return replace(info, dim=answer.dim, supports_prompts=answer.supports_prompts)
+
+    def _ask(self, model: str, text: str | None, image: str | None) -> Answer:
         future: Future[Answer] = Future()
         with self._lock:
             process = self._running()
             self._number += 1
             self._waiting[self._number] = process, future
-            request = Request(self._number, run.model, query.text, query.image)
+            request = Request(self._number, model, text, image)
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # the reader then sees the end and says so
                 process.stdin.write(msgspec.json.encode(request) + b"\n")
@@ -86,7 +112,7 @@ class QueryHelper:
         answer = future.result()
         if answer.what:
             raise KitescopeError(answer.what, answer.remedy)
-        return np.frombuffer(b64decode(answer.vector), np.float32)
+        return answer
 
     def abandon(self) -> None:
         """Nobody waits any more for what was asked; the process finishes it and stays warm."""
@@ -148,17 +174,21 @@ class QueryHelper:
 
 
 def answer(request: Request) -> Answer:
-    """Embed what one request asks for; every failure becomes an answer."""
+    """Embed what one request asks for, or look into its model; every failure becomes an answer."""
     from tui.core.documents.run_list import RunInfo
+    from tui.core.models import certain_info
     from tui.core.querying.query import Query, embed_here
 
     run = RunInfo("", "", "similarity", "milvus", model=request.model)
     try:
+        if request.text is None and request.image is None:
+            info = certain_info(request.model)
+            return Answer(request.number, dim=info.dim, supports_prompts=info.supports_prompts)
         vector = embed_here(run, Query("", "", text=request.text, image=request.image))
     except KitescopeError as error:
         return Answer(request.number, what=error.what, remedy=error.remedy)
     except Exception as error:
-        _log.exception("embedding a query")
+        _log.exception("answering with model %s", request.model)
         what = f"Model {request.model!r} failed: {type(error).__name__}: {error}"
         return Answer(request.number, what=what, remedy="The log has the details")
     return Answer(request.number, vector=b64encode(vector.tobytes()).decode())
