@@ -42,8 +42,8 @@ def server() -> psutil.Process:
 
 
 def test_one_server_that_only_this_user_can_reach() -> None:
-    uri = embedded.ensure_milvus()
-    assert embedded.ensure_milvus() == uri
+    uri = embedded.milvus_server().ensure(5.0)
+    assert embedded.milvus_server().ensure(5.0) == uri
     assert [c for c in server().net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
     place = Path(uri.removeprefix("unix:"))
     assert stat.S_ISSOCK(place.stat().st_mode)
@@ -60,13 +60,13 @@ def test_where_no_socket_can_be_it_listens_on_loopback_and_doctor_says_so(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(lite_server, "private_socket", lambda *_: None)
-        uri = embedded.ensure_milvus()
+        uri = embedded.milvus_server().ensure(5.0)
     listening = [c.laddr for c in server().net_connections("tcp") if c.status == psutil.CONN_LISTEN]
     assert [f"http://{a.ip.removeprefix('::ffff:')}:{a.port}" for a in listening] == [uri]
     settings = resolve(flags={"database_uri": "mongodb://h"})
     assert "the embedded Milvus listens on 127.0.0.1" in doctor._shared_machine(settings).detail
     embedded.stop()
-    assert embedded.ensure_milvus().startswith("unix:")
+    assert embedded.milvus_server().ensure(5.0).startswith("unix:")
     assert "the embedded Milvus can be reached by you alone" in doctor._shared_machine(settings).detail
 
 
@@ -96,21 +96,21 @@ def test_ten_starters_at_once_share_one_server() -> None:
 def test_after_a_kill9_the_same_connection_works_again() -> None:
     with Workspace(resolve()) as workspace:
         workspace.milvus().create("kept", dim=2, metric="cosine", consistency_level="Strong", properties={})
-        pid, uri = server().pid, embedded.ensure_milvus()
+        pid, uri = server().pid, embedded.milvus_server().ensure(5.0)
         server().kill()
         assert workspace.milvus().collections() == ["kept"]
         assert server().pid != pid
-        assert embedded.ensure_milvus() == uri
+        assert embedded.milvus_server().ensure(5.0) == uri
 
 
 @pytest.mark.parametrize("text", [None, "", "{not json", '{"pid": 1}', '{"pid": "x"}', "[]"])
 def test_a_lost_or_wrong_pid_file_finds_the_running_server(text: str | None) -> None:
-    uri, pid = embedded.ensure_milvus(), server().pid
+    uri, pid = embedded.milvus_server().ensure(5.0), server().pid
     if text is None:
         pid_file().unlink()
     else:
         pid_file().write_text(text)
-    assert embedded.ensure_milvus() == uri
+    assert embedded.milvus_server().ensure(5.0) == uri
     assert server().pid == pid
 
 
@@ -121,18 +121,18 @@ def test_a_stale_pid_file_starts_a_server() -> None:
 
 
 def test_a_socket_that_was_deleted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Path(embedded.ensure_milvus().removeprefix("unix:"))
+    place = Path(embedded.milvus_server().ensure(5.0).removeprefix("unix:"))
     place.unlink()
     with monkeypatch.context() as patch:
         patch.setattr(lite_server, "START_SECONDS", 0.0)  # so that it does not count as just started
         with pytest.raises(EngineUnreachable, match=r"its socket .* is gone"):
-            embedded.ensure_milvus()
+            embedded.milvus_server().ensure(5.0)
     assert embedded.stop()[0].stopped
-    assert embedded.ensure_milvus() == f"unix:{place}"
+    assert embedded.milvus_server().ensure(5.0) == f"unix:{place}"
 
 
 def test_its_address_in_the_environment_means_it_and_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = embedded.ensure_milvus()
+    uri = embedded.milvus_server().ensure(5.0)
     embedded.stop()
     monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI", uri)
     assert not resolve().embedded_milvus
@@ -140,7 +140,7 @@ def test_its_address_in_the_environment_means_it_and_starts_it(monkeypatch: pyte
 
 
 def test_a_suspended_server_is_told_in_time() -> None:
-    embedded.ensure_milvus()
+    embedded.milvus_server().ensure(5.0)
     server().suspend()
     began = time.monotonic()
     with pytest.raises(EngineUnreachable, match="suspended") as caught:
@@ -163,7 +163,7 @@ def test_it_outlives_the_terminal_that_started_it() -> None:
 
 
 def test_stop_ends_it_and_says_so() -> None:
-    place = Path(embedded.ensure_milvus().removeprefix("unix:"))
+    place = Path(embedded.milvus_server().ensure(5.0).removeprefix("unix:"))
     process = server()
     first, second = embedded.stop(), embedded.stop()
     assert (first[0].engine, first[0].stopped, str(process.pid) in first[0].detail) == ("milvus", True, True)
@@ -174,7 +174,7 @@ def test_stop_ends_it_and_says_so() -> None:
 
 
 def test_a_suspended_server_can_be_stopped() -> None:
-    embedded.ensure_milvus()
+    embedded.milvus_server().ensure(5.0)
     process = server()
     process.suspend()
     assert embedded.stop()[0].stopped
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_used_is_told() -> None:
     embedded.milvus_data().parent.mkdir(parents=True)
     embedded.milvus_data().write_text("a file where the folder should be")
     with pytest.raises(Exception) as caught:
-        embedded.ensure_milvus()
+        embedded.milvus_server().ensure(5.0)
     assert str(embedded.milvus_data()) in str(caught.value)
 
 

@@ -125,7 +125,7 @@ def on_embedded(mongod: Mongod) -> Iterator[Workspace]:
 def test_stock_uses_the_socket_of_the_embedded_milvus_in_both_directions(
     on_embedded: Workspace, mongod: Mongod, unique_name: Name
 ) -> None:
-    ws, uri = on_embedded, embedded.ensure_milvus()
+    ws, uri = on_embedded, embedded.milvus_server().ensure(5.0)
     assert uri.startswith("unix:")
     dataset = make_dataset(ws, unique_name("socket"), 30)
     make_index(ws, Scope(dataset.name), "ours", vectors(30))

@@ -61,18 +61,6 @@ def milvus_server() -> LiteServer:
     return LiteServer(milvus_data(), "milvus", "the embedded Milvus", embedded=True)
 
 
-def ensure_milvus(timeout: float = 5.0) -> str:
-    """The URI of the embedded Milvus, started when it is not running; many processes may ask at once.
-
-    Args:
-        timeout: seconds that a running server has to answer; a start may take longer.
-
-    Raises:
-        EngineUnreachable: it does not start, or is there and does not answer.
-    """
-    return milvus_server().ensure(timeout)
-
-
 def milvus_kwargs(settings: Settings) -> dict[str, str | bool]:
     """What a client connects with: the settings, or a server of ours, started, where they mean one.
 
