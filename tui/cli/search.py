@@ -107,21 +107,26 @@ def search(
     use.of(session, dataset, key, result)
     if as_json:
         session.out.json(result)
-    elif preview:
+    else:
+        _show(session, result, preview, columns)
+
+
+def _show(session: Session, result: SearchResult, preview: bool, columns: int | None) -> None:
+    """What was found, as pictures or as a table."""
+    _tell(session, result)
+    if preview:
         from tui.cli.preview import draw
 
-        _tell(session, result)
         draw(session.out, result, columns)
-    else:
-        _tell(session, result)
-        session.out.table(
-            ("rank", "id", "score", "label", "tags", "file"),
-            [
-                (str(hit.rank), hit.id, f"{hit.score:.4f}", hit.label, ", ".join(hit.tags), hit.filepath)
-                for hit in result.hits
-            ],
-            empty="Nothing was found.",
-        )
+        return
+    session.out.table(
+        ("rank", "id", "score", "label", "tags", "file"),
+        [
+            (str(hit.rank), hit.id, f"{hit.score:.4f}", hit.label, ", ".join(hit.tags), hit.filepath)
+            for hit in result.hits
+        ],
+        empty="Nothing was found.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

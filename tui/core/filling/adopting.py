@@ -20,6 +20,8 @@ from tui.core.scope import Scope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tui.core.client.index_types import Metric
+    from tui.core.milvus import CollectionInfo
     from tui.core.models import ModelInfo
     from tui.core.workspace import Workspace
 
@@ -42,17 +44,7 @@ def adopt(
     model = absolute(model) if model is not None else None
     made_by = (about or certain_info)(model) if model is not None else None
     info = existing(ws, name)
-    if not info.compatible or info.metric is None:
-        raise InvalidInput(
-            f"Collection {name!r} is no similarity index: it needs the fields pk, vector and sample_id, and "
-            "an index of its vectors",
-            "Build an index of the dataset instead",
-        )
-    if made_by is not None and made_by.dim not in (None, info.dim):
-        raise InvalidInput(
-            f"Model {made_by.name} makes vectors of {made_by.dim} numbers, those in {name!r} have {info.dim}",
-            "Name the model that made them, or none",
-        )
+    metric = _fitting(name, info, made_by)
     with hold(ws, [f"run {brain_key} of dataset {dataset}", f"collection {name}"], f"adopting {name}"):
         sharers = [run.scope for run in runs_on(ws, name)]
         coverage = compare(ws, Patience(ws, ignore, never, 0.0), name, scope, sharers)
@@ -69,7 +61,7 @@ def adopt(
             brain_key=brain_key,
             collection=name,
             source=Source(model=model),
-            metric=info.metric,
+            metric=metric,
             consistency_level=info.consistency_level,
             supports_prompts=made_by is not None and made_by.supports_prompts,
             dim=info.dim,
@@ -85,3 +77,23 @@ def adopt(
         coverage.stale_count,
         coverage.duplicates,
     )
+
+
+def _fitting(name: str, info: CollectionInfo, made_by: ModelInfo | None) -> Metric:
+    """The metric of a collection that can be a run's.
+
+    Raises:
+        InvalidInput: it has not the fields of an index, or other vectors than the model makes.
+    """
+    if not info.compatible or info.metric is None:
+        raise InvalidInput(
+            f"Collection {name!r} is no similarity index: it needs the fields pk, vector and sample_id, and "
+            "an index of its vectors",
+            "Build an index of the dataset instead",
+        )
+    if made_by is not None and made_by.dim not in (None, info.dim):
+        raise InvalidInput(
+            f"Model {made_by.name} makes vectors of {made_by.dim} numbers, those in {name!r} have {info.dim}",
+            "Name the model that made them, or none",
+        )
+    return info.metric
