@@ -144,12 +144,12 @@ def test_a_suspended_server_is_told_in_time() -> None:
     server().suspend()
     began = time.monotonic()
     with pytest.raises(EngineUnreachable, match="suspended") as caught:
-        embedded.ensure_milvus(timeout=1.0)
+        embedded.milvus_server().ensure(1.0)
     assert time.monotonic() - began < 30, "it is not waited for as if it were starting"
     assert f"kill -CONT {server().pid}" in caught.value.remedy
     assert embedded.status()[0].detail == "is there and does not answer"
     os.kill(server().pid, signal.SIGCONT)
-    assert embedded.ensure_milvus(timeout=60.0)
+    assert embedded.milvus_server().ensure(60.0)
 
 
 def test_it_outlives_the_terminal_that_started_it() -> None:
