@@ -83,7 +83,8 @@ def search_params(
 
 def _default_ef(k: int, best: int, params: Mapping[str, object]) -> int:
     dense = _number(params.get("M"), 16) >= 12
-    return max(64, 2 * best, k + k // 5) if dense else max(384, 4 * best, k + k // 5)
+    # Measured on 100,000 x 512: 64 finds 0.977 or 0.996 of the ten nearest, as a graph turns out; 128 0.9997.
+    return max(128, 2 * best, k + k // 5) if dense else max(384, 4 * best, k + k // 5)
 
 
 def _number(value: object, otherwise: int) -> int:
