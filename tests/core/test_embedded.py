@@ -72,8 +72,6 @@ def test_where_no_socket_can_be_it_listens_on_loopback_and_doctor_says_so(
 
 def test_ten_starters_at_once_share_one_server() -> None:
     code = KITESCOPE + (
-        # Ten imports at once on a small machine: the one that starts may take its time.
-        "from tui.core.services import lite_server; lite_server.START_SECONDS = 200.0\n"
         "import sys; NAME = 'c' + sys.argv[1]; m = ws.milvus()\n" + CREATE + "\n"
         "from tui.core import embedded; print(embedded.milvus_server().process().pid, m.count(NAME))"
     )

@@ -53,7 +53,7 @@ def fails(kind: type[KitescopeError], **kwargs: str | bool) -> KitescopeError:
 
 def test_a_closed_port() -> None:
     error = fails(EngineUnreachable, uri=f"http://user:s3cret@127.0.0.1:{free_port()}")
-    assert "refused" in error.what or type(error) is TimedOut
+    assert "refused" in error.what
 
 
 def test_a_host_without_an_address() -> None:
@@ -179,10 +179,10 @@ def test_a_frozen_server_stops_no_call_for_longer_than_its_timeout(
         lambda: milvus.set_properties("c", {"a": "b"}),
         lambda: milvus.drop("c"),
     ):
-        with within(10), pytest.raises(EngineUnreachable):
+        with within(4), pytest.raises(EngineUnreachable):
             call()
     server.cont()
-    with within(10):
+    with within(4):
         milvus.ping()
     milvus.close()
 

@@ -165,8 +165,8 @@ def test_a_frozen_worker_is_killed_when_it_is_cancelled(
     freeze(pid, store)
     began = time.monotonic()
     assert supervisor.cancel(job.id, patience=30).state == "cancelled"
-    assert 4 < time.monotonic() - began < 28, "it was waited for as long as patience allows"
-    until(lambda: not psutil.pid_exists(pid), 60)
+    assert 4 < time.monotonic() - began < 15
+    until(lambda: not psutil.pid_exists(pid), 5)
 
 
 def test_force_does_not_wait(settings: Settings, spec_for: SpecFor, store: JobStore) -> None:
@@ -175,8 +175,8 @@ def test_force_does_not_wait(settings: Settings, spec_for: SpecFor, store: JobSt
     assert pid is not None
     began = time.monotonic()
     assert supervisor.cancel(job.id, force=True).state == "cancelled"
-    assert time.monotonic() - began < 4, "without force it has this long to end by itself"
-    until(lambda: not psutil.pid_exists(pid), 60)
+    assert time.monotonic() - began < 2
+    until(lambda: not psutil.pid_exists(pid), 5)
 
 
 def test_a_job_cancelled_at_once_never_works(settings: Settings, spec_for: SpecFor, store: JobStore) -> None:

@@ -169,7 +169,7 @@ def _login(trial: _Trial) -> str:
     except EngineUnreachable as error:
         plain = type(error) is EngineUnreachable and trial.host and not trial.secure
         # One that was silent (TimedOut) has had its time; one that speaks TLS hangs up at once.
-        if plain and tls.speaks_tls(trial.host, trial.port, max(3.0, trial.left)):
+        if plain and tls.speaks_tls(trial.host, trial.port, max(1.0, trial.left)):
             raise EngineUnreachable(
                 f"{trial.host}:{trial.port} speaks TLS and the URI does not",
                 "Use https:// or --milvus-secure, and set the server pem",
