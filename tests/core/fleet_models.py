@@ -25,7 +25,8 @@ COMMAND = (sys.executable, "-m", "tests.core.fleet_models")
 
 class Model:
     dim, supports_prompts, input_size, upright = 3, True, None, False
-    share, batch_size, notice = "threads", 4, "said by the model"
+    share, notice = "threads", "said by the model"
+    batch_size = max_batch_size = 4
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -29,7 +29,8 @@ class Means:
     """A model that answers each picture's mean colour; ``fault`` may raise first."""
 
     name, dim, supports_prompts, input_size = "means", 3, False, None
-    upright, share, batch_size, notice = False, "threads", 4, ""
+    upright, share, notice = False, "threads", ""
+    batch_size = max_batch_size = 4
 
     def __init__(self, fault: Any = None) -> None:
         self.fault, self.sizes = fault, []
@@ -136,14 +137,15 @@ def test_the_next_batch_is_made_while_the_caller_is_busy(files: list[PictureItem
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate")])
 def test_batches_are_halved_when_memory_runs_out(files: list[PictureItem], error: Exception) -> None:
     def fault(batch: Sequence[Any]) -> None:
-        if len(batch) > 4:
+        if len(batch) >= 64:
             raise error
 
     model = Means(fault)
-    ids, vectors, skipped = _all(embed(files, model, batch_size=16))
-    assert ids == [item.id for item in files] and skipped == []
-    assert vectors[:, 0].tolist() == [8.0 * n for n in range(30)]
-    assert model.sizes.count(16) == 1, "the size that failed must not be tried again"
+    many = [PictureItem(f"{n}", files[n % 30].filepath) for n in range(150)]
+    ids, vectors, skipped = _all(embed(many, model, batch_size=64))
+    assert ids == [item.id for item in many] and skipped == []
+    assert vectors[:, 0].tolist() == [8.0 * (n % 30) for n in range(150)]
+    assert model.sizes == [64, 32, 32, 32, 32, 22], "the size that failed must not be tried again"
 
 
 def test_one_input_the_model_cannot_take_costs_only_itself(files: list[PictureItem]) -> None:

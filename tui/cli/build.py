@@ -66,7 +66,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
     help="HNSW, AUTOINDEX, FLAT, IVF_FLAT, ...",
 )
 @click.option("--index-param", "index_params", multiple=True, metavar="KEY=VALUE", help="Such as M=16.")
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images per batch; without it a good size is found. Halved when memory runs out.",
+)
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Decoders beside the model.")
 @click.option(
     "--device",

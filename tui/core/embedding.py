@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -76,15 +76,15 @@ def embed(
     Args:
         items: read lazily; a few batches ahead at most.
         model: see `tui.core.models.load_model`.
-        batch_size: items a batch; the model's own choice when None. Halved when memory runs out.
+        batch_size: items a batch; when None the model's own choice, on a GPU doubled while that is faster.
+            Halved when memory runs out.
         workers: how many files are prepared at a time; as many as there are processors when None.
         should_stop: asked before each batch; when it says yes the stream ends.
 
     Raises:
         KitescopeError: the model fails on everything it is given.
     """
-    size = batch_size if batch_size is not None and batch_size > 0 else model.batch_size
-    batches = _batches(items, model, size, workers, should_stop)
+    batches = _batches(items, model, batch_size, workers, should_stop)
     try:
         with ThreadPoolExecutor(1, "embed") as runner:
             future = runner.submit(next, batches, None)
@@ -116,7 +116,7 @@ def embed_image(path: str | os.PathLike[str], model: Embedder) -> NDArray[np.flo
 def _batches(
     items: Iterable[ItemLike],
     model: Embedder,
-    size: int,
+    batch_size: int | None,
     workers: int | None,
     should_stop: ShouldStop,
 ) -> Generator[Batch, None, None]:
@@ -124,23 +124,27 @@ def _batches(
     first = list(itertools.islice(source, _PROCESSES_FROM)) if model.share == "processes" else []
     count = min(processors(), _MOST_WORKERS) if workers is None else max(workers, 0)
     processes = len(first) == _PROCESSES_FROM and count > 1
-    runner = Runner(model)
+    runner = Runner(model, batch_size)
     with Crew(model, count, processes=processes) as crew:
-        prepared = _prepared(itertools.chain(first, source), crew, size + 2 * max(count, 1))
-        while not should_stop() and (chunk := list(itertools.islice(prepared, size))):
+        prepared = _prepared(
+            itertools.chain(first, source), crew, lambda: runner.batch_size + 2 * max(count, 1)
+        )
+        while not should_stop() and (chunk := list(itertools.islice(prepared, runner.batch_size))):
             yield make_batch(chunk, runner)
         runner.finish()
 
 
-def _prepared(items: Iterable[ItemLike], crew: Crew, ahead: int) -> Iterator[tuple[ItemLike, Any]]:
-    """Each item with its prepared input (or `Unusable`), in order, ``ahead`` items in the making."""
+def _prepared(
+    items: Iterable[ItemLike], crew: Crew, ahead: Callable[[], int]
+) -> Iterator[tuple[ItemLike, Any]]:
+    """Each item with its prepared input (or `Unusable`), in order, ``ahead()`` items in the making."""
     pending: deque[tuple[list[ItemLike], Future[list[Any]]]] = deque()
     waiting = 0
     for group in groups(items):
         task = Task(group[0].filepath, tuple(item.box for item in group))
         pending.append((group, crew.submit(task)))
         waiting += len(group)
-        while pending and waiting > ahead:
+        while pending and waiting > ahead():
             done, future = pending.popleft()
             waiting -= len(done)
             yield from zip(done, future.result(), strict=True)

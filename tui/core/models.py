@@ -71,6 +71,8 @@ class Embedder(Protocol):
     """Whether whole pictures are turned by their EXIF orientation first."""
     share: Literal["threads", "processes"]
     batch_size: int
+    max_batch_size: int
+    """How far a batch may grow while that is faster; ``batch_size`` where that is known to be the best."""
     notice: str
     """What the user should know, such as an unused GPU; empty when all is well."""
 

@@ -39,7 +39,7 @@ class Descriptor:
     input_size: tuple[int, int] | None = (2 * _SIDE, 2 * _SIDE)
     upright = True
     share: Literal["threads", "processes"] = "processes"
-    batch_size = 64
+    batch_size = max_batch_size = 64
     notice = ""
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:

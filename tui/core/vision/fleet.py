@@ -43,6 +43,7 @@ class _Post:
     label: str
     member: MemberProcess | None = None
     ready: Ready | None = None
+    batch_size: int = 0
     given: dict[int, list[ItemLike]] = field(default_factory=dict)
     careful: deque[ItemLike] = field(default_factory=deque)
     trying: bool = False
@@ -156,8 +157,7 @@ class Fleet:
         post.trying = bool(post.careful)
         if post.careful:
             return [post.careful.popleft()]
-        assert post.ready is not None
-        return self._source.chunk(post.ready.batch_size)
+        return self._source.chunk(post.batch_size)
 
     # -- gathering ------------------------------------------------------------------------------------
     def _next(self, seconds: float) -> Iterator[Batch]:
@@ -171,6 +171,7 @@ class Fleet:
             return
         if isinstance(answer, Embedded):
             post.deaths = 0
+            post.batch_size = answer.batch_size
             yield self._batch(post.given.pop(answer.number), answer, payload)
         elif isinstance(answer, Loading):
             if not self.dim:
@@ -194,6 +195,7 @@ class Fleet:
 
     def _welcome(self, post: _Post, answer: Ready) -> None:
         post.ready = answer
+        post.batch_size = answer.batch_size
         if not self.dim:
             self.dim, self.supports_prompts, self.notice = answer.dim, answer.supports_prompts, answer.notice
         elif answer.dim != self.dim:

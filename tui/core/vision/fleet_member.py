@@ -68,11 +68,11 @@ class Member:
             model = load_model(
                 start.model, device=start.device, precision=start.precision, on_event=self._tell_loading
             )
-            size = start.batch_size or model.batch_size
-            write(self._answers, Ready(model.dim, model.supports_prompts, size, model.notice))
+            runner = Runner(model, start.batch_size)
+            write(self._answers, Ready(model.dim, model.supports_prompts, runner.batch_size, model.notice))
             with Crew(model, start.workers, processes=model.share == "processes") as crew:
                 threading.Thread(target=self._read, args=(crew,), daemon=True).start()
-                self._embed(Runner(model, size))
+                self._embed(runner)
         except DeviceLost:
             raise
         except KitescopeError as error:
@@ -102,7 +102,8 @@ class Member:
             ]
             batch = make_batch(pairs, runner)
             skipped = tuple((int(one.id), one.reason) for one in batch.skipped)
-            answer = Embedded(chunk.number, tuple(int(one) for one in batch.ids), skipped)
+            places = tuple(int(one) for one in batch.ids)
+            answer = Embedded(chunk.number, places, skipped, runner.batch_size)
             write(self._answers, answer, batch.vectors.tobytes())
 
 

@@ -64,11 +64,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Embedded(msgspec.Struct, frozen=True, tag=True):
-    """A chunk's outcome: places in it whose vectors the payload holds, and places without one, and why."""
+    """A chunk's outcome: places in it whose vectors the payload holds, and places without one, and why.
+
+    ``batch_size`` is how many the next chunks should hold.
+    """
 
     number: int
     places: tuple[int, ...]
     skipped: tuple[tuple[int, str], ...]
+    batch_size: int
 
 
 Question = Start | Chunk | Stop

@@ -1,11 +1,13 @@
-"""Calling a model so that neither memory nor one bad input ends the work."""
+"""Calling a model so that neither memory nor one bad input ends the work, with batches of the best size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tui.core.errors import KitescopeError
+from tui.core.vision.batch_size import BatchSize
 from tui.core.vision.preparation import Unusable
 
 if TYPE_CHECKING:
@@ -25,15 +27,24 @@ class Runner:
     """Calls the model: halves the batch when memory runs out, finds the one input that breaks a batch.
 
     Args:
-        most: inputs at a time at most; None takes what comes.
+        batch_size: inputs at a time at most; None starts with the model's choice and finds a better one.
     """
 
-    def __init__(self, model: Embedder, most: int | None = None) -> None:
+    def __init__(self, model: Embedder, batch_size: int | None = None) -> None:
         self._model = model
-        self._most = most
+        self._sizes = (
+            BatchSize(batch_size, batch_size)
+            if batch_size
+            else BatchSize(model.batch_size, model.max_batch_size)
+        )
         self._worked = False
         self._failures: list[Exception] = []
         self.dim = model.dim
+
+    @property
+    def batch_size(self) -> int:
+        """How many inputs should come next; it changes as the runner learns."""
+        return self._sizes.size
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """One vector of shape ``(dim,)`` or `Unusable` for each input, in order.
@@ -45,7 +56,7 @@ class Runner:
         outcomes: list[Any] = []
         while len(outcomes) < len(inputs):
             start = len(outcomes)
-            outcomes.extend(self._part(inputs[start : start + (self._most or len(inputs))]))
+            outcomes.extend(self._part(inputs[start : start + self.batch_size]))
         if len(self._failures) >= _HOPELESS:
             self.finish()
         return outcomes
@@ -64,7 +75,10 @@ class Runner:
 
     def _part(self, part: Sequence[Any]) -> list[Any]:
         try:
-            return self._checked(self._model.embed(part))
+            began = perf_counter()
+            vectors = self._model.embed(part)
+            self._sizes.worked(len(part), perf_counter() - began)
+            return self._checked(vectors)
         except Exception as error:
             failure = error.with_traceback(None)  # its frames would keep the failed batch in memory
         if _device_lost(failure):
@@ -75,7 +89,7 @@ class Runner:
             return [self._give_up(failure)]
         half = len(part) // 2
         if _out_of_memory(failure):
-            self._most = half
+            self._sizes.out_of_memory(len(part))
             _free_memory(failure)
         return [*self._part(part[:half]), *self._part(part[half:])]
 

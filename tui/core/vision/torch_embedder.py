@@ -24,6 +24,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Nor may a layer's values pass 32 MiB there: beyond, the C library asks the kernel for new pages every time.
 _PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 640 * 480}
 _BATCH = {"cpu": 32, "cuda": 64}
+_MOST = {"cuda": 512}  # pictures; on a CPU passes are smaller than any batch
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class TorchEmbedder:
     upright: bool = False
     share: Literal["threads", "processes"] = "threads"
     batch_size: int = field(init=False)
+    max_batch_size: int = field(init=False)
     supports_prompts: bool = field(init=False)
     dim: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.batch_size = _BATCH.get(self.device.type, 16)
+        self.max_batch_size = _MOST.get(self.device.type, self.batch_size)
         self.supports_prompts = self.prompt is not None
         sample = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8))
         self.dim = int(self.embed([self.prepare(sample)]).shape[1])
