@@ -82,8 +82,9 @@ class Kitescope(SessionApp):
     ) -> None:
         self.look = look or preferences.Preferences()
         self.last = last or preferences.Last()
-        # Starting in the mode, rather than switching to it, saves parsing every style twice.
         self.DEFAULT_MODE = self._first_screen(search)  # type: ignore[misc]
+        # Textual parses every style twice more for a screen that is made for a mode; the first is not.
+        self.MODES = {mode: make for mode, make in self.MODES.items() if mode != self.DEFAULT_MODE}  # type: ignore[misc]
         dataset = search[0] if search else self.last.dataset
         super().__init__(
             settings, open_workspace=open_workspace, dataset=dataset, index=search or self._last_index()
@@ -92,6 +93,7 @@ class Kitescope(SessionApp):
         wanted = self.last.theme or self.look.theme
         if wanted in self.available_themes:
             self.set_reactive(App.theme, wanted)
+            self.stylesheet.set_variables(self.get_css_variables())
         self.set_reactive(Kitescope.image_protocol, image_protocol)
 
     def _first_screen(self, search: tuple[str, str] | None) -> str:
@@ -103,8 +105,13 @@ class Kitescope(SessionApp):
         last = self.last
         return (last.dataset, last.brain_key) if last.dataset and last.brain_key else None
 
+    def get_default_screen(self) -> Screen[Any]:
+        """The first screen, until its mode is known."""
+        return _screen(self.DEFAULT_MODE)()
+
     def on_mount(self) -> None:
         """Show a screen at once; engines and jobs follow."""
+        self.add_mode(self.DEFAULT_MODE, _screen(self.DEFAULT_MODE))
         self.set_keymap(self.look.keys)
         self.call_after_refresh(self.begin)
 
@@ -174,7 +181,7 @@ class Kitescope(SessionApp):
 def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, str] | None = None) -> int:
     """Run the UI on this terminal until the user quits; answers the exit code."""
     from tui.terminal import screen_guard
-    from tui.widgets.pictures import detect_protocol
+    from tui.widgets.protocols import detect_protocol
 
     # A screen of pictures makes ten thousand small objects; the default would collect all the while.
     gc.set_threshold(50_000, 20, 50)

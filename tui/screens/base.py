@@ -11,6 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.dom import DOMNode
+from textual.lazy import Lazy
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -22,7 +23,6 @@ from tui import keys
 from tui.core.errors import KitescopeError
 from tui.messages import Failed, RefreshRequested
 from tui.state import AppState
-from tui.widgets.dialogs import Confirm
 from tui.widgets.filter import FilterBar
 from tui.widgets.status import StatusLine
 from tui.widgets.table import RowTable
@@ -103,7 +103,9 @@ class BaseScreen(Screen[None]):
             yield from self.body()
         yield FilterBar()
         yield StatusLine().data_bind(state=BaseScreen.state)
-        yield Footer(compact=True, show_command_palette=False)
+        # A widget a key costs a fifth of the time to the first frame, so that has only room for them.
+        with Container(id="footer"):
+            yield Lazy(Footer(compact=True, show_command_palette=False))
 
     def body(self) -> ComposeResult:
         """The screen's own widgets."""
@@ -208,6 +210,8 @@ class BaseScreen(Screen[None]):
         Returns:
             the word that ``core.workspace.confirming`` wants, empty where nothing is protected; None: no.
         """
+        from tui.widgets.dialogs import Confirm
+
         settings = self.kitescope.settings
         if not settings.protected:
             return ""

@@ -19,11 +19,8 @@ from tui.core.errors import KitescopeError
 from tui.core.scope import Scope
 from tui.messages import Failed, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
-from tui.screens.choose_view import ChooseView, scope_of
-from tui.screens.delete_dataset import delete_dialog
 from tui.state import AppState, ScopeChosen
 from tui.widgets.dataset_view import COLUMNS, DatasetView, dataset_row
-from tui.widgets.dialogs import Confirm
 from tui.widgets.fitted import FittedTable
 from tui.widgets.spinner import spinner
 from tui.widgets.text import plain, seconds
@@ -225,6 +222,8 @@ class DatasetsScreen(BaseScreen):
 
     @work(exclusive=True, group="dialog")
     async def _ask_view(self, detail: DatasetDetail) -> None:
+        from tui.screens.choose_view import ChooseView, scope_of
+
         now = self.state.scope
         if now is not None and now.dataset != detail.info.name:
             now = None
@@ -272,6 +271,8 @@ class DatasetsScreen(BaseScreen):
     @work(exclusive=True, group="dialog")
     async def action_import(self) -> None:
         """Import a folder; while one is imported, ask whether to stop that."""
+        from tui.widgets.dialogs import Confirm
+
         if self._import is not None:
             body = "What was read until now is thrown away. The files stay as they are."
             if await self.ask(Confirm(f"Stop importing {self._import.name}?", body, yes="Stop")):
@@ -331,6 +332,8 @@ class DatasetsScreen(BaseScreen):
     @work(exclusive=True, group="dialog")
     async def action_delete(self) -> None:
         """Delete the dataset, and on request its collections; its name is typed first."""
+        from tui.screens.delete_dataset import delete_dialog
+
         if (info := self._needed()) is None:
             return
         if self.state.readonly:
