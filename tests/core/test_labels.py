@@ -37,6 +37,7 @@ def _labelled(ws: Workspace, name: str) -> Any:
             line=line,
             points=fo.Keypoints(keypoints=[points]),
             ground=fo.Segmentation(mask=mask),
+            heat=fo.Heatmap(map=np.array([[-1.0, 0.0, 1.0, 3.0]]), range=[-1, 3]),
             age=fo.Regression(value=3.5),
             weather="rain",
             embedding=np.zeros(8),
@@ -62,6 +63,7 @@ def test_every_kind_of_label_and_plain_fields_are_read(
     assert by_field["points"][0].points == ((0.5, 0.5),) and not by_field["points"][0].lines
     assert by_field["ground_truth"][0].text == "animals 0.50" and not by_field["ground_truth"][0].is_drawn
     assert by_field["ground"][0].mask and by_field["age"][0].text == "3.5"
+    assert by_field["heat"][0].mask and by_field["heat"][0].heat == (-1, 3)
     assert dict(detail.fields) == {"weather": "rain"} and detail.left_out == 0
     dataset.delete()
 
@@ -90,9 +92,10 @@ def test_masks_outlines_and_a_patchs_own_box_are_where_they_belong(
 ) -> None:
     dataset = _labelled(workspace, unique_name("labels"))
     labels = {
-        label.name: label for label in sample_detail(workspace, dataset.name, dataset.first().id).labels
+        label.name or label.field: label
+        for label in sample_detail(workspace, dataset.name, dataset.first().id).labels
     }
-    cat, dog, ground = labels["cat"], labels["[red]dog"], labels[""]
+    cat, dog, ground = labels["cat"], labels["[red]dog"], labels["ground"]
     dataset.delete()
 
     def drawn(*shown: Label, **more: Any) -> np.ndarray:
@@ -111,6 +114,35 @@ def test_masks_outlines_and_a_patchs_own_box_are_where_they_belong(
     assert tuple(own[20, 25]) == OWN_COLOUR
     damaged = Label("ground", mask=b"nonsense"), Label("ground", mask_path="/nowhere.png")
     assert not drawn(*damaged).any()
+
+
+def test_a_heatmap_is_as_strong_as_its_values_between_the_ends_of_its_range(
+    workspace: Workspace, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    dataset = _labelled(workspace, unique_name("labels"))
+    labels = sample_detail(workspace, dataset.name, dataset.first().id).labels
+    dataset.delete()
+    [stored] = [label for label in labels if label.field == "heat"]
+    file = tmp_path / "heat.png"
+    Image.fromarray(np.array([[0, 64, 128, 255]], np.uint8)).save(file)
+
+    def strengths(label: Label) -> list[int]:
+        picture = Image.new("RGB", (4, 1))
+        draw_labels(picture, [label])
+        return [int(pixel.max()) for pixel in np.asarray(picture)[0]]
+
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.array([[0, 64 << 8, 128 << 8, 65535]], np.uint16)).save(deep)
+    files = [Label("heat", mask_path=str(path), heat=(None, None)) for path in (file, deep)]
+    for label in (stored, *files):
+        lowest, low, middle, highest = strengths(label)
+        assert 0 == lowest < low < middle < highest
+        assert abs(middle - highest / 2) <= 2 and abs(low - highest / 4) <= 2
+    reversed_, flat = (
+        Label("heat", mask=stored.mask, heat=(3, -1)),
+        Label("heat", mask=stored.mask, heat=(1, 1)),
+    )
+    assert strengths(reversed_) == strengths(flat) == [0, 0, 0, 0], "a range that is none shows nothing"
 
 
 def test_masks_of_odd_shapes_and_files_of_odd_kinds_leave_the_picture_as_it_is(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _MOST_TEXT = 200
 # Told elsewhere, or of no use to people.
 _SKIPPED = frozenset({"id", "filepath", "tags", "created_at", "last_modified_at"})
 # Masks and numbers say nothing to narrow or count by, but they can be shown.
-_SHOWN = LABELS | {"Segmentation", "Regression"}
+_SHOWN = LABELS | {"Segmentation", "Heatmap", "Regression"}
 _WORDS = (str, bool, int, float, date)
 
 
@@ -43,6 +43,8 @@ class Label:
         points: of keypoints.
         mask: as the database has it: the compressed bytes of ``numpy.save``.
         mask_path: a file with the mask instead.
+        heat: of a heatmap, whose map is then the mask: the values of nothing and of most. None in it
+            stands for what FiftyOne assumes: 0, and 1 for floats, 255 for integers, 65,535 in a 16-bit file.
     """
 
     field: str
@@ -55,6 +57,7 @@ class Label:
     points: tuple[Point, ...] = ()
     mask: bytes | None = None
     mask_path: str | None = None
+    heat: tuple[float | None, float | None] | None = None
 
     @property
     def text(self) -> str:
@@ -151,7 +154,10 @@ def _labels(field: Field, value: Any) -> Iterator[Label]:
 
 
 def _label(field: Field, raw: Mapping[str, Any]) -> Label:
-    mask, path = raw.get("mask"), raw.get("mask_path")
+    heat = _heat(raw.get("range")) if field.document == "Heatmap" else None
+    mask, path = (
+        (raw.get("mask"), raw.get("mask_path")) if heat is None else (raw.get("map"), raw.get("map_path"))
+    )
     keypoint = "Keypoint" in (field.document or "")
     lines, confidence = raw.get("points") or (), raw.get("confidence")
     return Label(
@@ -165,6 +171,7 @@ def _label(field: Field, raw: Mapping[str, Any]) -> Label:
         points=_points(lines) if keypoint else (),
         mask=bytes(mask) if isinstance(mask, bytes) else None,
         mask_path=path if isinstance(path, str) else None,
+        heat=heat,
     )
 
 
@@ -179,6 +186,12 @@ def _box(raw: Any) -> Box | None:
     if not isinstance(raw, Sequence) or len(raw) != 4 or not all(map(_finite, raw)):
         return None
     return (float(raw[0]), float(raw[1]), float(raw[2]), float(raw[3]))
+
+
+def _heat(raw: Any) -> tuple[float | None, float | None]:
+    if isinstance(raw, Sequence) and len(raw) == 2 and all(map(_finite, raw)):
+        return float(raw[0]), float(raw[1])
+    return None, None
 
 
 def _points(raw: Any) -> tuple[Point, ...]:

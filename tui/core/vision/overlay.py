@@ -28,6 +28,7 @@ _COLOURS: tuple[Colour, ...] = (
     (64, 224, 192), (224, 224, 96), (128, 176, 255), (240, 150, 130),
 )  # fmt: skip
 _SHARE = 0.45  # of a mask's colour where it covers the picture
+_MOST_HEAT = 0.8
 _MOST_MASK_BYTES = 256 * 1024 * 1024
 
 
@@ -110,13 +111,16 @@ def _tinted(mask: NDArray[np.generic], label: Label) -> tuple[NDArray[np.uint8],
     """The colour of each pixel of a mask (h, w, 3), and how much of it counts (h, w).
 
     Raises:
-        ValueError: the mask is neither (h, w) nor (h, w, channels).
+        ValueError: the mask is neither (h, w) nor (h, w, channels), or a heatmap has no range.
     """
     share = np.uint8(255 * _SHARE)
     if mask.ndim == 3 and mask.shape[2] == 1:
         mask = mask[:, :, 0]
     if mask.ndim not in (2, 3):
         raise ValueError(f"a mask of shape {mask.shape}")
+    if label.heat is not None:
+        values = mask if mask.ndim == 2 else mask[:, :, :3].mean(axis=2).astype(mask.dtype)
+        return _of_one_colour(mask, label), (255 * _MOST_HEAT * _strength(values, label)).astype(np.uint8)
     if mask.ndim == 3:
         return np.ascontiguousarray(mask[:, :, :3], np.uint8), np.where(mask.any(axis=2), share, 0).astype(
             np.uint8
@@ -124,5 +128,28 @@ def _tinted(mask: NDArray[np.generic], label: Label) -> tuple[NDArray[np.uint8],
     values = mask.astype(np.int64)
     covered = np.where(values != 0, share, 0).astype(np.uint8)
     if label.box is not None:
-        return np.broadcast_to(np.array(colour_of(label), np.uint8), (*mask.shape, 3)).copy(), covered
+        return _of_one_colour(mask, label), covered
     return np.array(_COLOURS, np.uint8)[values % len(_COLOURS)], covered
+
+
+def _of_one_colour(mask: NDArray[np.generic], label: Label) -> NDArray[np.uint8]:
+    return np.broadcast_to(np.array(colour_of(label), np.uint8), (*mask.shape[:2], 3)).copy()
+
+
+def _strength(values: NDArray[np.generic], label: Label) -> NDArray[np.float64]:
+    """Where each value (h, w) lies in a heatmap's range, 0 to 1; nowhere for what is not a number.
+
+    A range that is not told is what ``fiftyone.Heatmap`` assumes.
+
+    Raises:
+        ValueError: the range is empty.
+    """
+    low, high = label.heat or (None, None)
+    if high is None:
+        high = 1.0
+        if np.issubdtype(values.dtype, np.integer):
+            high = 65535.0 if label.mask is None and values.dtype.itemsize > 1 else 255.0
+    low = low or 0.0
+    if high <= low:
+        raise ValueError(f"a range from {low} to {high}")
+    return np.nan_to_num(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1))
