@@ -11,6 +11,7 @@ from textual import on, work
 from textual.app import App
 from textual.message import Message
 from textual.reactive import reactive
+from textual.worker import Worker
 
 from tui.core.errors import KitescopeError
 from tui.messages import (
@@ -78,6 +79,8 @@ class SessionApp(App[None]):
         self._workspace: Workspace | None = None
         self._wanted = dataset
         self._tick = 0
+        self._jobs_read: Worker[None] | None = None
+        self._jobs_unread: KitescopeError | None = None
         state = AppState(connection=connection_name(settings), readonly=settings.readonly)
         self.set_reactive(SessionApp.state, apply(state, IndexChosen(*index)) if index else state)
 
@@ -98,7 +101,7 @@ class SessionApp(App[None]):
             self._connect_all()
         else:
             self._ask_secret(self.settings.missing_secret)
-        self._read_jobs()
+        self._poll_jobs()
         self.set_interval(0.25, self._poll_jobs)
 
     @work
@@ -241,14 +244,23 @@ class SessionApp(App[None]):
     def _poll_jobs(self) -> None:
         # Once a second is enough to notice a job that another terminal started.
         self._tick = (self._tick + 1) % 4
-        if self._tick == 0 or any(not job.ended for job in self.state.jobs or ()):
-            self._read_jobs()
+        waits = self._jobs_read is not None and not self._jobs_read.is_finished
+        if not waits and (self._tick == 1 or any(not job.ended for job in self.state.jobs or ())):
+            self._jobs_read = self._read_jobs()
 
     @core_call("reading jobs")
     def _read_jobs(self) -> Message | None:
         from tui.jobs import supervisor
 
-        jobs = tuple(supervisor.list_jobs())
+        try:
+            jobs = tuple(supervisor.list_jobs())
+        except KitescopeError as error:
+            # What was last known stays on the screen, and that it does is said once.
+            told, self._jobs_unread = self._jobs_unread, error
+            if told is not None:
+                return None
+            raise
+        self._jobs_unread = None
         return None if jobs == self.state.jobs else Happened(JobsSeen(jobs))
 
     # Wishes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +24,9 @@ from tui.core.documents.selection import Scope
 from tui.core.indexes import BuildSpec
 from tui.core.progress import PHASES, Skipped
 from tui.core.workspace import Workspace
+from tui.jobs import database
 from tui.jobs.info import JobInfo, PhaseProgress
-from tui.jobs.spec import job_spec
+from tui.jobs.spec import JobSpec, job_spec
 from tui.jobs.store import JobStore
 from tui.messages import BuildRequested, Happened
 from tui.preferences import Last
@@ -228,3 +232,40 @@ async def test_what_was_left_out_is_tagged_in_the_dataset(make_app: MakeApp, pic
         await until(pilot, lambda: "bad, mend: on 2 of" in told(app))
     pictures.reload()
     assert pictures.match_tags("bad").values("id") == bad == pictures.match_tags("mend").values("id")
+
+
+LOCKS_EVERYBODY_OUT = """
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+db.execute("PRAGMA locking_mode = EXCLUSIVE")
+db.execute("PRAGMA journal_mode = DELETE")
+db.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+async def test_jobs_that_cannot_be_read_stay_as_last_known_and_that_is_said_once(
+    make_app: MakeApp, home: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(database, "_BUSY_S", 0.2)
+    store = JobStore()
+    job = store.create(JobSpec("sync", "birds", "k"))
+    app = make_app(last=Last(screen="jobs"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: job.id in screen_text(app))
+        command = [sys.executable, "-c", LOCKS_EVERYBODY_OUT, str(store.path)]
+        locker = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        try:
+            assert await locker.stdout.readline() == b"locked\n"
+            await until(pilot, lambda: "keeps the list of jobs locked" in told(app))
+            for _ in range(3):
+                last = app._jobs_read
+                await until(pilot, lambda: app._jobs_read is not last and app._jobs_read.is_finished)  # noqa: B023
+            assert told(app).count("keeps the list of jobs locked") == 1
+            assert job.id in screen_text(app)
+        finally:
+            locker.kill()
+            await locker.wait()
+        newer = store.create(JobSpec("sync", "birds", "k2"))
+        await until(pilot, lambda: newer.id in screen_text(app))

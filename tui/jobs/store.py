@@ -7,16 +7,15 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from filelock import FileLock
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import Skipped
-from tui.jobs import schema
+from tui.jobs.database import Database, StoreBusy
 from tui.jobs.info import RESUMABLE, SKIPPED_SHOWN, JobInfo, JobProgress, JobState
 from tui.jobs.process import here, is_alive, start_ticks
 from tui.jobs.spec import JobSpec
@@ -28,7 +27,6 @@ SKIPPED_KEPT = 10_000
 """How many skipped items are kept per job; the log has all."""
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"
 _ALPHABET = _LETTERS + "23456789"
-_BUSY_S = 10.0
 _LAUNCH_S = 30.0
 
 
@@ -38,24 +36,30 @@ class JobStore:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or state_dir() / "jobs.db"
         self.logs = self.path.parent / "jobs"
+        self._database = Database(self.path)
 
     # --- reading
 
     def get(self, job_id: str) -> JobInfo:
         """One job by its id or an unambiguous beginning of it; raises ``UnknownName``."""
-        with self._reading() as db:
+        with self._database.reading() as db:
             return self._info(db, self._find(db, job_id))
 
     def list(self) -> list[JobInfo]:
         """Every job, newest first."""
-        with self._reading() as db:
+        with self._database.reading() as db:
             rows = db.execute("SELECT * FROM jobs ORDER BY created DESC, rowid DESC").fetchall()
             return [self._info(db, row) for row in rows]
 
     def skipped(self, job_id: str) -> tuple[Skipped, ...]:
         """The items the job left out and why, at most ``SKIPPED_KEPT``."""
-        with self._reading() as db:
+        with self._database.reading() as db:
             return _skipped(db, self._find(db, job_id)["id"], SKIPPED_KEPT)
+
+    def worker(self, job_id: str) -> sqlite3.Row:
+        """Which process is at the job, at which attempt: ``attempt``, ``pid``, ``ticks``, ``place``."""
+        with self._database.reading() as db:
+            return cast(sqlite3.Row, self._find(db, job_id))
 
     # --- the supervisor's side
 
@@ -113,6 +117,10 @@ class JobStore:
 
     # --- the worker's side
 
+    def held(self) -> AbstractContextManager[None]:
+        """Wraps the worker's life: stopped at any moment, it keeps nobody from reading."""
+        return self._database.held()
+
     def begin(self, job_id: str, attempt: int) -> JobSpec | None:
         """The worker says that it runs; None when it must not (cancelled meanwhile, or another attempt)."""
         pid, now = os.getpid(), time.time()
@@ -167,40 +175,17 @@ class JobStore:
     # --- inside
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with closing(self._connect()) as db:
-            # One transaction, so that a job and its skipped items are of the same moment.
-            db.execute("BEGIN")
-            yield db
-
-    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with closing(self._connect()) as db:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
-
-    def _connect(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            self._make()
-        db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
         try:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous = NORMAL")
-            if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
-                self._make()
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _make(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Two processes that switch a new file to WAL at once get "locked" past any busy timeout.
-        with FileLock(self.path.with_suffix(".lock")):
-            self.path.touch(mode=0o600)
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
-                schema.migrate(db)
+            with self._database.writing() as db:
+                yield db
+        except StoreBusy as busy:
+            with self._database.reading() as db:
+                rows = db.execute(
+                    "SELECT * FROM jobs WHERE pid = ? AND finished IS NULL", (busy.pid,)
+                ).fetchall()
+            at_it = [row["id"] for row in rows if _state(row) in ("running", "cancelling")]
+            raise StoreBusy(busy.pid, at_it[0] if at_it else None) from busy
 
     def _find(self, db: sqlite3.Connection, job_id: str) -> Any:
         wanted = job_id.strip().lower()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.errors import InvalidInput, KitescopeError, ReadOnly
 from tui.core.services.processes import child_environment
+from tui.jobs.database import StoreBusy
 from tui.jobs.process import send
 from tui.jobs.store import JobStore
 
@@ -65,10 +66,18 @@ def cancel(
     """Ask a job to stop after its batch and wait up to ``patience`` seconds for that.
 
     A worker that gives no sign of life for 5 s is killed with its children; ``force`` kills at once. The
-    answer still says ``cancelling`` when the batch takes longer. Raises ``InvalidInput`` when nothing runs.
+    answer still says ``cancelling`` when the batch takes longer. Raises ``InvalidInput`` when nothing runs,
+    ``StoreBusy`` when the worker of another job was stopped while it wrote.
     """
     store = store or JobStore()
-    row = store.request_cancel(job_id)
+    try:
+        row = store.request_cancel(job_id)
+    except StoreBusy as busy:
+        full_id = store.get(job_id).id
+        if busy.job != full_id:
+            raise
+        # It was stopped while it wrote, so nobody can write before it is gone.
+        return _kill(store, full_id)
     full_id, attempt, pid = row["id"], row["attempt"], row["pid"]
     if pid is None:
         # No process yet: the worker, should it come, finds the job cancelled.
@@ -125,11 +134,10 @@ def _require_writable(settings: Settings, kind: str) -> None:
 
 
 def _kill(store: JobStore, job_id: str) -> JobInfo:
-    try:
-        row = store.request_cancel(job_id)
-    except InvalidInput:
+    job, row = store.get(job_id), store.worker(job_id)
+    if job.ended:
         # It ended by itself in the meantime.
-        return store.get(job_id)
+        return job
     # The worker leads its session, so the group takes its decoders with it.
     send(row["pid"], row["ticks"], row["place"], signal.SIGKILL, group=True)
     store.finish(job_id, row["attempt"], "cancelled")

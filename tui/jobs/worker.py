@@ -46,6 +46,11 @@ def main(arguments: list[str]) -> int:
     _detach_stdin()
     _log_to_stderr(settings)
     store = JobStore()
+    with store.held():
+        return _run(store, job_id, attempt, settings, stopping)
+
+
+def _run(store: JobStore, job_id: str, attempt: int, settings: Settings, stopping: threading.Event) -> int:
     spec = store.begin(job_id, attempt)
     if spec is None:
         _log.info("cancelled before it began")
