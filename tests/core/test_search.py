@@ -16,6 +16,7 @@ from tests.core.making import Made, all_ids, make_dataset, make_index, vectors
 from tests.engines.servers import Mongod
 from tests.engines.standalone import MilvusStandalone
 from tui.core import runs
+from tui.core import search as searching
 from tui.core.client.index_types import Metric
 from tui.core.datasets import Scope
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
@@ -301,13 +302,14 @@ def test_a_collection_that_is_gone_is_said_so(engine_workspace: Workspace, uniqu
 def test_what_was_known_of_an_index_is_not_believed_after_it_was_built_again(
     engine_workspace: Workspace, unique_name: Name
 ) -> None:
-    """A search goes by what was known while it is read again; here it is not so any more."""
+    """A search goes by what was known and looks whether it still is so; here it is not so any more."""
     ws = engine_workspace
     dataset = make_dataset(ws, unique_name("again"), 20)
     ids, rows = dataset.values("id"), vectors(20)
     first = make_index(ws, Scope(dataset.name), "k", rows)
     query = Query(dataset.name, "k", ids=(ids[3],), k=5)
-    assert _ids(search(ws, query)) == [ids[i] for i in np.argsort(-_unit(rows) @ _unit(rows[3]))[:5]]
+    for _ in range(3):
+        assert _ids(search(ws, query)) == [ids[i] for i in np.argsort(-_unit(rows) @ _unit(rows[3]))[:5]]
     runs.delete(ws, dataset.name, "k", keep_collection=True)
     rows = vectors(20, seed=1)
     make_index(ws, Scope(dataset.name), "k", rows, collection=f"{first}_2")
@@ -317,13 +319,49 @@ def test_what_was_known_of_an_index_is_not_believed_after_it_was_built_again(
     assert _ids(search(ws, query)) == expected
     for chosen in (ids[:4], ids[4:6]):
         dataset.save_view("some", dataset.select(chosen), overwrite=True)
-        found = _ids(search(ws, Query(dataset.name, "k", ids=(ids[3],), view="some")))
-        assert sorted(found) == chosen
+        for _ in range(3):
+            found = _ids(search(ws, Query(dataset.name, "k", ids=(ids[3],), view="some")))
+            assert sorted(found) == chosen
     ws.milvus().delete(f"{first}_2", [ids[3]])
     # A search does not wait for what was just deleted; a count does.
     assert ws.milvus().count(f"{first}_2") == 19
     with pytest.raises(KitescopeError, match=ids[3]):
         search(ws, query)
+
+
+def test_documents_are_read_again_only_when_they_are_others(
+    workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = workspace
+    dataset = make_dataset(ws, unique_name("documents"), 20)
+    ids, both = dataset.values("id"), (vectors(20), vectors(20, seed=1))
+    first = make_index(ws, Scope(dataset.name), "k", both[0])
+    make_index(ws, Scope(dataset.name), "other", both[1], collection=f"{first}_2")
+    reads: list[str] = []
+    read = searching._read
+
+    def noted(ws: Workspace, query: Query) -> Any:
+        reads.append(query.brain_key)
+        return read(ws, query)
+
+    monkeypatch.setattr(searching, "_read", noted)
+
+    def found() -> list[str]:
+        return _ids(search(ws, Query(dataset.name, "k", ids=(ids[3],), k=5)))
+
+    expected = [[ids[i] for i in np.argsort(-_unit(rows) @ _unit(rows[3]))[:5]] for rows in both]
+    assert [found() for _ in range(4)] == [expected[0]] * 4
+    # The first time nothing was known, and the second nobody had looked at the documents before.
+    assert len(reads) == 2
+    # Another document that says the same.
+    dataset.info = {"seen": True}
+    dataset.save()
+    assert [found() for _ in range(3)] == [expected[0]] * 3
+    assert len(reads) == 3
+    # The run's document alone says something else.
+    run = dataset._doc.brain_methods["k"].id
+    ws.database()["runs"].update_one({"_id": run}, {"$set": {"config.collection_name": f"{first}_2"}})
+    assert [found() for _ in range(3)] == [expected[1]] * 3
 
 
 def test_a_released_collection_is_loaded_and_an_empty_one_has_no_hits(

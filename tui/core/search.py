@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HIGHER_IS_CLOSER, MAX_K, METRICS, Metric
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tui.core.documents.scopes import Box
+    from tui.core.documents.witness import Witness
     from tui.core.workspace import Workspace
 
 __all__ = ["Embed", "Hit", "Query", "SearchResult", "search"]
@@ -90,7 +92,7 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
     """
     started = time.perf_counter()
     check(query)
-    result = at_place(ws, query, lambda: _read(ws, query), lambda place: _search(ws, query, place, embed))
+    result = at_place(ws, query, lambda: _read(ws, query), partial(_search, ws, query, embed))
     return replace(result, elapsed_ms=(time.perf_counter() - started) * 1000)
 
 
@@ -104,10 +106,10 @@ def _read(ws: Workspace, query: Query) -> Place:
     return Place(run, scope, select(ws, scope, any_slice=True, record=record))
 
 
-def _search(ws: Workspace, query: Query, place: Place, embed: Embed | None) -> SearchResult:
+def _search(ws: Workspace, query: Query, embed: Embed | None, place: Place, witness: Witness) -> SearchResult:
     run, metric = place.run, cast("Metric", place.run.metric)
     assert run.collection is not None
-    target = Target(ws, ws.milvus(), run.collection, metric, place.scope, place.selection)
+    target = Target(ws, ws.milvus(), run.collection, metric, place.scope, place.selection, witness)
     try:
         vector = query_vector(ws, run, query, embed)
         approximate = query.least and _is_approximate(target)

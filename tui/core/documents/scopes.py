@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bson import ObjectId
+from bson.errors import InvalidId
 
 from tui.core.documents.mongo import guarded
 from tui.core.documents.rows import decode_vector, id_rows
@@ -19,6 +20,7 @@ from tui.core.scope import Scope
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tui.core.documents.witness import Witness
     from tui.core.vision.images import Patch
     from tui.core.workspace import Workspace
 
@@ -239,10 +241,14 @@ def _object_ids(
     ids: Sequence[str], sample_ids: Sequence[str] | None
 ) -> tuple[list[ObjectId], list[ObjectId] | None]:
     """Ids as the database has them; what is no id cannot be in it."""
-    valid = [ObjectId(id) for id in ids if ObjectId.is_valid(id)]
-    if sample_ids is None:
-        return valid, None
-    return valid, [ObjectId(id) for id in set(sample_ids) if ObjectId.is_valid(id)]
+    return _valid(ids), None if sample_ids is None else _valid(set(sample_ids))
+
+
+def _valid(ids: Collection[str]) -> list[ObjectId]:
+    try:
+        return [ObjectId(id) for id in ids]
+    except InvalidId:
+        return [ObjectId(id) for id in ids if ObjectId.is_valid(id)]
 
 
 def _vector_path(selection: Selection, name: str) -> str:
@@ -260,12 +266,21 @@ def _vector_path(selection: Selection, name: str) -> str:
 
 
 def infos(
-    ws: Workspace, selection: Selection, ids: Sequence[str], sample_ids: Sequence[str] | None
+    ws: Workspace,
+    selection: Selection,
+    ids: Sequence[str],
+    sample_ids: Sequence[str] | None,
+    witness: Witness | None = None,
 ) -> dict[str, SampleInfo]:
-    """``present`` for a scope that is compiled already."""
+    """``present`` for a scope that is compiled already; ``witness`` looks along, in the same query."""
+    if selection.patches is None:
+        sample_ids = None  # they are the ids
     stages = [*selection.rows(*_object_ids(ids, sample_ids)), {"$project": _projection(selection)}]
+    if witness is not None:
+        stages += witness.questions()
     with guarded():
-        found = [_info(row) for row in ws.database()[selection.collection].aggregate(stages)]
+        rows: Iterable[Mapping[str, Any]] = ws.database()[selection.collection].aggregate(stages)
+        found = [_info(row) for row in (witness.hear(rows) if witness is not None else rows)]
     return {info.id: info for info in found}
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Stage = Mapping[str, Any]
 
+VERSION = {"name": 1, "last_modified_at": 1}
+"""What of a saved view's document tells it from what it was."""
+
 # Stages that decide about each sample alone: asking "which of these ids" may then come first.
 _EACH = frozenset({"$match", "$project", "$addFields", "$set", "$unset", "$sort", "$lookup"})
 # The field by which FiftyOne puts selected samples into the order in which they were selected.
@@ -114,7 +117,7 @@ def saved_view(ws: Workspace, record: Record, name: str) -> Pipeline:
     # A selection of 50,000 samples is a document of 2 MB: its version is looked at before it is read.
     known = {"_id": {"$in": list(record.saved_views)}}
     with guarded():
-        found = list(ws.database()["views"].find(known, {"name": 1, "last_modified_at": 1}))
+        found = list(ws.database()["views"].find(known, VERSION))
     by_name = {view["name"]: view for view in found}
     if name not in by_name:
         raise unknown("saved view", name, list(by_name), "Save one with dataset.save_view(NAME, view)")

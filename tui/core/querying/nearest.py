@@ -91,7 +91,7 @@ def resolve(target: Target, found: Sequence[Scored]) -> list[Near]:
     for start in range(0, len(found), _CHUNK):
         part = found[start : start + _CHUNK]
         ids, samples = [id for _, id, _ in part], [sample for _, _, sample in part]
-        known = infos(target.ws, target.selection, ids, samples)
+        known = infos(target.ws, target.selection, ids, samples, target.witness)
         hits += [Near(score, known[id]) for score, id, _ in part if id in known]
     return hits
 
@@ -124,7 +124,8 @@ class _Sieve:
             fresh = [answer for answer in chunk if answer.id not in self._asked]
             if fresh:
                 ids, samples = [answer.id for answer in fresh], [answer.sample_id for answer in fresh]
-                self._inside |= infos(self._target.ws, self._target.selection, ids, samples)
+                target = self._target
+                self._inside |= infos(target.ws, target.selection, ids, samples, target.witness)
                 self._asked.update(ids)
             hits += [Near(one.score, self._inside[one.id]) for one in chunk if one.id in self._inside]
             if len(hits) >= want:

@@ -1,18 +1,20 @@
-"""What FiftyOne's documents say of an index and of what counts in it: read each time, but not waited for.
+"""What FiftyOne's documents say of an index and of what counts in it: not waited for, and yet never outdated.
 
-A search goes by what the documents said last time while they are read again; if they say something else by
-then, what was found does not count, and the search is made anew.
+A search goes by what the documents said last time, and when it asks about the samples it found, it looks at
+the documents too. Only if they are others are they read again; and if they say something else, what was found
+does not count, and the search is made anew.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from tui.core.documents.witness import Witness
 from tui.core.errors import KitescopeError
 
 if TYPE_CHECKING:
@@ -31,18 +33,26 @@ _REMEMBERED = 16
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An index, and what part of its dataset counts; ``selection`` is ``scope``, compiled."""
+    """An index, and what part of its dataset counts.
+
+    Attributes:
+        selection: ``scope``, compiled.
+        documents: what it was read from, as a witness saw it shortly before; None where none looked.
+    """
 
     run: RunInfo
     scope: Scope
     selection: Selection
+    documents: list[Any] | None = field(default=None, compare=False)
 
 
 _places: WeakKeyDictionary[Workspace, OrderedDict[Key, Place]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def at_place(ws: Workspace, query: Query, read: Callable[[], Place], search: Callable[[Place], _T]) -> _T:
+def at_place(
+    ws: Workspace, query: Query, read: Callable[[], Place], search: Callable[[Place, Witness], _T]
+) -> _T:
     """Search at the place that ``read`` answers, and answer what was found.
 
     Raises:
@@ -54,21 +64,29 @@ def at_place(ws: Workspace, query: Query, read: Callable[[], Place], search: Cal
     if known is None:
         place = read()
     else:
-        reading = _Reading(read)
+        witness = _witness(known)
         try:
-            found = search(known)
+            found = search(known, witness)
         except KitescopeError:
-            place = reading.answer()
+            place = read()
             if place == known:
                 _remember(ws, key, known)
                 raise
         else:
-            place = reading.answer()
-            if place == known:
+            if witness.saw is not None and witness.saw == known.documents:
                 _remember(ws, key, known)
                 return found
+            # They were seen first, so that a change in between is noticed by the next witness.
+            place = replace(read(), documents=witness.saw)
+            if place == known:
+                _remember(ws, key, place)
+                return found
     _remember(ws, key, place)
-    return search(place)
+    return search(place, _witness(place))
+
+
+def _witness(place: Place) -> Witness:
+    return Witness(place.selection.record, place.run.brain_key)
 
 
 def _remember(ws: Workspace, key: Key, place: Place) -> None:
@@ -77,28 +95,3 @@ def _remember(ws: Workspace, key: Key, place: Place) -> None:
         places[key] = place
         while len(places) > _REMEMBERED:
             places.popitem(last=False)
-
-
-class _Reading:
-    """A call on its way in a thread of its own."""
-
-    def __init__(self, read: Callable[[], Place]) -> None:
-        self._read = read
-        self._place: Place | None = None
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, name="place", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._place = self._read()
-        except BaseException as error:
-            self._error = error
-
-    def answer(self) -> Place:
-        """Wait for it, and answer or raise what it did."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        assert self._place is not None
-        return self._place

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tui.core.client.index_types import Metric
     from tui.core.documents.selection import Selection
+    from tui.core.documents.witness import Witness
     from tui.core.milvus import Milvus, Neighbour
     from tui.core.scope import Scope
     from tui.core.workspace import Workspace
@@ -22,6 +23,7 @@ class Target:
 
     Attributes:
         scope: that part; ``selection`` is the same, compiled.
+        witness: looks at the documents that the search goes by, when any are read.
         ef: how hard the index should look; None for what suits similar vectors.
     """
 
@@ -31,6 +33,7 @@ class Target:
     metric: Metric
     scope: Scope
     selection: Selection
+    witness: Witness | None = None
     ef: int | None = None
 
     @property
