@@ -6,12 +6,17 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import DEMO, Demo
 from tests.cli.program import Cli, one_error_line
 from tests.cli.test_output import in_terminal
+from tests.conftest import settings_for
+from tests.engines.servers import MilvusLite, Mongod
+from tui.core.search import Query, search
+from tui.core.workspace import Workspace
 
 KEY = "digits"
 
@@ -64,6 +69,48 @@ def test_search_by_id_finds_itself_and_its_like(cli: Cli, demo: Demo) -> None:
     scores = [hit["score"] for hit in found["hits"]]
     assert scores == sorted(scores, reverse=True)
     assert [hit["rank"] for hit in found["hits"]] == list(range(1, 12))
+
+
+def test_the_digits_by_sample_mean_negative_and_least_similar_by_label(
+    demo: Demo, mongod: Mongod, milvus_lite: MilvusLite
+) -> None:
+    """The first samples are the digits from 0 to 9, three times over."""
+    by_sample = 0
+    with Workspace(settings_for(mongod, milvus_lite)) as ws:
+
+        def share(label: int, k: int = 20, **asked: Any) -> int:
+            hits = search(ws, Query(DEMO, KEY, k=k, **asked)).hits
+            assert len(hits) == k
+            return sum(hit.label == str(label) for hit in hits)
+
+        for digit in range(10):
+            other = (digit + 1) % 10
+            own, others = demo.ids[digit:30:10], demo.ids[other:30:10]
+            assert share(digit, 1, ids=own[:1]) == 1
+            by_sample += share(digit, ids=own[:1])
+            assert share(digit, ids=own) >= 18
+            assert share(digit, ids=own, least=True) <= 1
+            # Of two digits together, the one that is moved away from is rarer or gone.
+            both = own[0], others[0]
+            without = share(other, ids=both)
+            assert share(other, ids=both, not_ids=others) <= min(2, without - 1)
+            assert share(digit, ids=own, not_ids=others) >= 18
+    assert by_sample >= 160
+
+
+def test_the_command_line_asks_for_the_mean_the_negative_and_the_least_similar(cli: Cli, demo: Demo) -> None:
+    own, others = demo.ids[9:30:10], demo.ids[0:30:10]
+
+    def share(label: str, *more: str) -> int:
+        hits = cli("search", DEMO, KEY, "-k", "20", *more, "--json").json["hits"]
+        return sum(hit["label"] == label for hit in hits)
+
+    mean = [word for id in own for word in ("--id", id)]
+    both = ["--id", own[0], "--id", others[0]]
+    away = [word for id in others for word in ("--not-id", id)]
+    assert share("9", *mean) >= 18
+    assert share("9", *mean, "--least") <= 1
+    assert share("0", *both, *away) <= 2 < share("0", *both)
 
 
 def test_search_by_picture_vector_and_examples(cli: Cli, demo: Demo) -> None:
