@@ -33,6 +33,9 @@ def test_it_behaves_like_a_set_of_strings(given_ids: list[str], asked: list[str]
     positions = made.positions(sorted(expected))
     assert sorted(positions.tolist()) == list(range(len(expected)))
     assert made.at(positions.tolist()) == sorted(expected)
+    other = IdSet.collect([asked])
+    in_order = [one for page in other.pages() for one in page]
+    assert made.places_of(other).tolist() == made.positions(in_order).tolist()
 
 
 @given(anything, st.randoms(use_true_random=False))

@@ -309,10 +309,12 @@ class Server:
         return self._indexes[name]
 
     def _describe_index(self, name: str) -> Mapping[str, Any]:
-        about = self._client.describe_index(name, "vector", timeout=self._timeout)
+        # Milvus Lite counts all rows before it answers. Asked again too soon it would do that twice at once.
+        timeout = self._patience if self.is_lite else self._timeout
+        about = self._client.describe_index(name, "vector", timeout=timeout)
         if about is None:
-            named = self._client.list_indexes(name, "vector", timeout=self._timeout)
-            about = self._client.describe_index(name, named[0], timeout=self._timeout) if named else None
+            named = self._client.list_indexes(name, "vector", timeout=timeout)
+            about = self._client.describe_index(name, named[0], timeout=timeout) if named else None
         return about or {}
 
     def _dim(self, name: str) -> int:

@@ -149,15 +149,16 @@ class Filler:
         """Load the collection; without an index a server cannot, so an unfinished one gets the cheapest."""
 
         def make(milvus: Milvus) -> None:
+            if milvus.is_lite:
+                # A flush that a killed writer set off would hide rows from us while it lasts. And what is not
+                # flushed makes every question slow, even which index there is.
+                milvus.flush(self.name)
             info = milvus.describe(self.name, counted=False)
             if not info.index_type:
                 cheap = self.unfinished and not milvus.is_lite
                 milvus.create_index(
                     self.name, self.spec.metric, IndexSpec("FLAT") if cheap else self.spec.index
                 )
-            if milvus.is_lite:
-                # A flush that a killed writer set off would hide rows from us while it lasts.
-                milvus.flush(self.name)
             milvus.load(self.name, self._stopping)
 
         self.patience.call(make)

@@ -1,8 +1,8 @@
 """The process of a Milvus Lite server: ``python -m tui.core.services.lite_main --data-dir D --address A``.
 
-It is milvus_lite's own server with settings for which milvus_lite's command has no options. Without them it
-hangs up on every pymilvus client that is silent or waits for half a minute ("too_many_pings"), and the call
-that is under way then is lost.
+It is milvus_lite's own server with settings for which milvus_lite's command has no options, and columns where
+that one handles number after number (``lite_columns``). Without the settings it hangs up on every pymilvus
+client that is silent or waits for half a minute ("too_many_pings"), and the call that is under way is lost.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import argparse
 import os
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+
+from tui.core.services import lite_columns
 
 _MESSAGE_BYTES = 256 << 20  # as milvus_lite's own command sets it
 _OPTIONS = [
@@ -56,6 +58,7 @@ def serve(data_dir: str, address: str) -> None:
     from milvus_lite.db import MilvusLite
     from pymilvus.grpc_gen import milvus_pb2_grpc
 
+    lite_columns.apply()
     # The folder first: its lock keeps a second server from taking the address of one that runs.
     database = MilvusLite(data_dir)
     server = grpc.server(ThreadPoolExecutor(DEFAULT_MAX_WORKERS), options=_OPTIONS)
