@@ -236,6 +236,23 @@ def test_a_broken_file_is_named(name: str, text: str, complaint: str, home: Path
     assert caught.value.remedy
 
 
+def test_a_default_that_does_not_exist_is_named_where_it_is_used(home: Path) -> None:
+    file = home / ".fiftyone" / "brain_config.json"
+    file.parent.mkdir(exist_ok=True)
+    milvus = {"metric": "cosin", "consistency_level": "Strong"}
+    file.write_text(json.dumps({"similarity_backends": {"milvus": milvus}}))
+    # Who only searches has nothing to do with it.
+    settings = resolve()
+    assert settings.default("consistency_level") == "Strong"
+    assert settings.default("collection_name") is None
+    with pytest.raises(InvalidInput, match=r"brain_config.json names the metric 'cosin'") as no:
+        settings.default("metric")
+    assert "cosine, dotproduct, euclidean" in no.value.remedy
+    variable = "FIFTYONE_BRAIN_SIMILARITY_MILVUS_CONSISTENCY_LEVEL"
+    with pytest.raises(InvalidInput, match=f"env {variable} names the consistency level 'strong'"):
+        resolve(env={"HOME": str(home), variable: "strong"}).default("consistency_level")
+
+
 def test_a_file_that_is_no_text_is_named(home: Path) -> None:
     file = home / ".fiftyone" / "brain_config.json"
     file.parent.mkdir()

@@ -303,6 +303,26 @@ async def test_defaults_come_from_the_settings(mongod: Mongod, milvus_lite: Milv
         assert (spec.collection, spec.metric, spec.consistency_level) == tuple(chosen.values())
 
 
+async def test_a_default_that_does_not_exist_is_said_until_another_is_chosen(
+    mongod: Mongod, milvus_lite: MilvusLite, dataset: Any
+):
+    from dataclasses import replace
+
+    from tui.core.settings import Value
+
+    settings = settings_for(mongod, milvus_lite)
+    defaults = {**settings.defaults, "metric": Value("cosin", "brain_config.json")}
+    app = Kitescope(replace(settings, defaults=defaults), last=Last(screen="build", dataset=dataset.name))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await until(pilot, lambda: "Metric: brain_config.json says 'cosin'" in screen_text(app))
+        form = _form(app)
+        await pilot.press("f5")
+        await until(pilot, lambda: form.current is form["metric"])
+        await pilot.press("right")
+        await until(pilot, lambda: "does not exist" not in screen_text(app))
+        assert form["metric"].value == "cosine"
+
+
 async def test_f5_starts_a_job_with_the_specification_and_shows_it(
     make_app: MakeApp, dataset: Any, monkeypatch
 ):

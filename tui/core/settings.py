@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from tui.core import profiles
+from tui.core.client.index_types import CONSISTENCY_LEVELS, METRICS
 from tui.core.connecting import stock
 from tui.core.connecting.masking import SECRETS, mask
 from tui.core.connecting.stock import DEFAULTS, MILVUS_PARAMETERS
@@ -26,6 +27,7 @@ from tui.core.errors import EngineUnreachable, InvalidInput
 __all__ = ["DEFAULTS", "MILVUS_PARAMETERS", "SECRETS", "Settings", "Value", "resolve"]
 
 DATABASE = "database_uri"
+_DEFAULTS: Mapping[str, tuple[str, ...]] = {"metric": METRICS, "consistency_level": CONSISTENCY_LEVELS}
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,21 @@ class Settings:
             raise EngineUnreachable(f"The {name} of {where} cannot be read: the keyring {why}", remedy)
         if source.startswith("profile"):
             raise InvalidInput(f"The {name} of {source.partition(' (')[0]} is not saved", remedy)
+
+    def default(self, name: str) -> str | None:
+        """One of ``defaults`` as a build takes it; None when nothing is set.
+
+        Raises:
+            InvalidInput: there is no such metric or consistency level; it says who named it.
+        """
+        found = self.defaults[name]
+        value, known = str(found.value or ""), _DEFAULTS.get(name)
+        if value and known is not None and value not in known:
+            raise InvalidInput(
+                f"{found.source} names the {name.replace('_', ' ')} {value!r}, which does not exist",
+                f"Use one of {', '.join(known)} there, or give --{name.replace('_', '-')}",
+            )
+        return value or None
 
     def milvus_kwargs(self) -> dict[str, str | bool]:
         """What is set, unmasked, as ``MilvusClient`` takes it."""

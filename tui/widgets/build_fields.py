@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tui.widgets.form import ChoiceField, Heading, TextField
 
 if TYPE_CHECKING:
     from tui.core.settings import Settings
+    from tui.widgets.fields import Wrong
 
 Fields = tuple[Heading | ChoiceField | TextField, ...]
 _SOURCES = (("built-in", "built-in"), ("model", "a model"), ("field", "a field"), ("file", "a .npy file"))
@@ -219,6 +221,7 @@ def index_fields(settings: Settings) -> Fields:
             "Metric",
             [(name, _METRIC_NAMES.get(name, name)) for name in METRICS],
             defaults["metric"],
+            wrong=_wrong_default(settings, "metric", METRICS),
             hint="Cosine and dot product: higher is closer; euclidean: lower is closer",
         ),
         ChoiceField(
@@ -226,10 +229,21 @@ def index_fields(settings: Settings) -> Fields:
             "Consistency",
             [(name, name) for name in CONSISTENCY_LEVELS],
             defaults["consistency_level"],
+            wrong=_wrong_default(settings, "consistency_level", CONSISTENCY_LEVELS),
             hint="How soon a search sees what was written; Session is a good choice",
         ),
         *_type_fields(),
     )
+
+
+def _wrong_default(settings: Settings, name: str, known: Sequence[str]) -> Wrong:
+    """FiftyOne takes any word from its settings, and fails when the build is done."""
+    source = settings.defaults[name].source
+
+    def wrong(value: str) -> str:
+        return "" if value in known else f"{source} says {value!r}, which does not exist: choose one here"
+
+    return wrong
 
 
 def _type_fields() -> Fields:
