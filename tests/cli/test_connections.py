@@ -63,6 +63,7 @@ def test_a_protected_profile_drops_nothing_without_its_name(cli: Cli) -> None:
     cli("connections", "save", "lab", "--protected")
     drop = ("collections", "drop", "nowhere", "--yes")
     assert "profile lab is protected" in one_error_line(cli("--profile", "lab", *drop, ok=False))
+    assert "profile lab is protected" in one_error_line(cli("--profile", "lab", *drop, "else", ok=False))
     allowed = cli("--profile", "lab", "--confirm-protected", "lab", *drop, ok=False)
     assert "no collection" in one_error_line(allowed)
 

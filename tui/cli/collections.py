@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -106,24 +107,65 @@ def adopt(
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @yes_option
 @json_option
 @command
-def drop(session: Session, name: str, yes: bool, as_json: bool) -> None:
-    """Drop a collection that no run uses, for good."""
+def drop(session: Session, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Drop collections that no run uses, for good."""
     from tui.core import collections as core
 
+    names = tuple(dict.fromkeys(names))
+    these = f"collection {names[0]!r}" if len(names) == 1 else f"{len(names)} collections"
     ws = session.workspace()
-    ws.require_destroyable(f"drop collection {name!r}")
-    row = core.collection_row(ws, name)
-    count = "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
-    session.agree(f"Drop collection {name!r} with {count} vectors?", yes=yes)
-    dropped = core.drop(ws, name)
+    ws.require_destroyable(f"drop {these}")
+    rows = [core.collection_row(ws, name) for name in names]
+    if len(rows) == 1:
+        session.agree(f"Drop {these} with {_count(rows[0])} vectors?", yes=yes)
+        dropped = core.drop(ws, names[0])
+        if as_json:
+            session.out.json(_dropped(dropped))
+        else:
+            session.out.text(f"dropped {dropped.name}")
+        return
+    listed = "; ".join(f"{row.name}: {_count(row)} vectors" for row in rows)
+    session.agree(f"Drop {these} ({listed})?", yes=yes)
+    _drop_each(session, names, lambda name: core.drop(ws, name), as_json)
+
+
+def _drop_each(
+    session: Session, names: Sequence[str], drop: Callable[[str], CollectionRow], as_json: bool
+) -> None:
+    """Drop one after the other, tell what happened to each, and fail at the end when one failed."""
+    from tui.core.errors import KitescopeError
+
+    told: list[dict[str, Any]] = []
+    failed: list[KitescopeError] = []
+    for name in names:
+        try:
+            dropped = drop(name)
+        except KitescopeError as error:
+            failed.append(error)
+            told.append({"name": name, "error": error.what, "remedy": error.remedy})
+            session.out.say(f"{name}: {error}")
+            continue
+        told.append(_dropped(dropped))
+        if not as_json:
+            session.out.text(f"dropped {dropped.name}")
     if as_json:
-        session.out.json({"dropped": dropped.name, "vectors": dropped.vectors})
-    else:
-        session.out.text(f"dropped {dropped.name}")
+        session.out.json(told)
+    if failed:
+        worst = max(failed, key=lambda error: error.exit_code)
+        what = f"{len(failed)} of {len(names)} collections were not dropped"
+        raise type(worst)(what, "See above what became of each")
+
+
+def _dropped(row: CollectionRow) -> dict[str, Any]:
+    return {"dropped": row.name, "vectors": row.vectors}
+
+
+def _count(row: CollectionRow) -> str:
+    return "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
 
 
 def _tell(session: Session, row: CollectionRow, verb: str, as_json: bool) -> None:
