@@ -59,11 +59,12 @@ class BuildRequested(Message):
 
 
 class SyncRequested(Message):
-    """Start a job that brings an index up to date with its dataset."""
+    """Start a job that brings an index up to date; ``confirmed`` as in ``BuildRequested``."""
 
-    def __init__(self, dataset: str, brain_key: str) -> None:
+    def __init__(self, dataset: str, brain_key: str, confirmed: str = "") -> None:
         self.dataset = dataset
         self.brain_key = brain_key
+        self.confirmed = confirmed
         super().__init__()
 
 
@@ -76,10 +77,11 @@ class JobCancelRequested(Message):
 
 
 class JobResumeRequested(Message):
-    """Go on with a job that was cancelled, failed or interrupted."""
+    """Go on with a job that was cancelled, failed or interrupted; ``confirmed`` as in ``BuildRequested``."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, confirmed: str = "") -> None:
         self.job = job
+        self.confirmed = confirmed
         super().__init__()
 
 

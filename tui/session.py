@@ -284,7 +284,7 @@ class SessionApp(App[None]):
 
     @on(SyncRequested)
     def _sync(self, message: SyncRequested) -> None:
-        self._start_job("sync", message.dataset, message.brain_key)
+        self._start_job("sync", message.dataset, message.brain_key, confirmed=message.confirmed)
 
     @core_call("starting the job", exclusive=False)
     def _start_job(
@@ -320,14 +320,14 @@ class SessionApp(App[None]):
 
     @on(JobResumeRequested)
     def _wish_resume(self, message: JobResumeRequested) -> None:
-        self._resume_job(message.job)
+        self._resume_job(message.job, message.confirmed)
 
     @core_call("resuming the job", exclusive=False)
-    def _resume_job(self, job: str) -> Message | None:
+    def _resume_job(self, job: str, confirmed: str) -> Message | None:
         from tui.jobs import supervisor
 
         self.workspace.require_writable("resume a job")
-        supervisor.resume(job, self.settings)
+        supervisor.resume(job, replace(self.settings, confirmed=confirmed))
         return Happened(JobsSeen(tuple(supervisor.list_jobs())))
 
     def close_engines(self) -> None:

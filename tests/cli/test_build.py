@@ -74,6 +74,16 @@ def test_a_build_a_taken_key_and_the_ways_out(
     assert cli("runs", "info", vectors.dataset, key, "--json").json["timestamp"] >= before
 
 
+def test_a_metric_of_the_environment_that_does_not_exist_is_said_in_one_line(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    variable = {"FIFTYONE_BRAIN_SIMILARITY_MILVUS_METRIC": "cosin"}
+    refused = cli("build", vectors.dataset, key, *source, ok=False, **variable)
+    assert refused.code == 2
+    assert "env FIFTYONE_BRAIN_SIMILARITY_MILVUS_METRIC names the metric 'cosin'" in one_error_line(refused)
+    assert cli("build", vectors.dataset, key, *source, "--metric", "cosine", "--json", **variable).lines
+
+
 def test_options_reach_the_index(cli: Cli, vectors: Vectors, key: str, tmp_path: Path) -> None:
     import numpy as np
 
@@ -333,6 +343,53 @@ def test_an_orphan_is_found_and_dropped(
     dropped = cli("collections", "drop", collection, "--yes", "--json").json
     assert dropped == {"dropped": collection, "vectors": COUNT}
     assert cli("collections", "info", collection, ok=False).code == 2
+
+
+def test_a_sync_of_a_protected_profile_removes_nothing_without_its_name(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    cli("build", vectors.dataset, key, *source, "--json")
+    cli("connections", "save", "lab", "--protected")
+    lab = ("--profile", "lab")
+    shrink(cli, vectors.dataset, key, COUNT - 7)
+    refused = cli(*lab, "sync", vectors.dataset, key, "--json", ok=False)
+    assert refused.code == 2
+    assert f"remove 7 stale vectors of run '{key}': profile lab is protected" in refused.err
+    assert "--confirm-protected lab" in refused.err
+    assert cli("runs", "check", vectors.dataset, key, "--json").json["stale"] == 7
+    allowed = cli(*lab, "--confirm-protected", "lab", "sync", vectors.dataset, key, "--json").json
+    assert (allowed["added"], allowed["removed"]) == (0, 7)
+
+
+def shrink(cli: Cli, dataset: str, key: str, limit: int) -> None:
+    """Let a run be of the first ``limit`` samples."""
+    import pymongo
+
+    with pymongo.MongoClient(cli.environment["FIFTYONE_DATABASE_URI"]) as client:
+        database = client["fiftyone"]
+        run = database["datasets"].find_one({"name": dataset})["brain_methods"][key]
+        database["runs"].update_one({"_id": run}, {"$set": {"config.kitescope.scope.limit": limit}})
+
+
+def test_several_orphans_are_dropped_at_once_and_one_that_is_used_stays(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+) -> None:
+    keys = [f"{key}_{n}" for n in range(3)]
+    names = [cli("build", vectors.dataset, k, *source, "--json").lines[-1]["collection"] for k in keys]
+    cli("runs", "delete", vectors.dataset, *keys[:2], "--keep-collection", "--yes")
+    asked = cli("collections", "drop", *names[:2], ok=False)
+    assert asked.code == 2
+    assert f"{names[1]}: {COUNT:,} vectors" in asked.err
+    assert cli("collections", "drop", names[0], "no_such", "--yes", ok=False).code == 2
+    ran = cli("collections", "drop", *names, names[0], "--yes", "--json", ok=False)
+    assert ran.code == 2
+    assert "1 of 3 collections were not dropped" in ran.err
+    assert ran.json[:2] == [{"dropped": name, "vectors": COUNT} for name in names[:2]]
+    assert ran.json[2]["name"] == names[2]
+    assert "belongs to" in ran.json[2]["error"]
+    left = [row["name"] for row in cli("collections", "list", "--json").json]
+    assert [name in left for name in names] == [False, False, True]
+    cli("runs", "delete", vectors.dataset, keys[2], "--yes")
 
 
 def test_a_question_is_asked_on_a_terminal_and_no_means_no(

@@ -28,10 +28,10 @@ from tests.core.making import all_ids
 from tui.core import indexes, runs
 from tui.core.client.index_types import IndexSpec
 from tui.core.documents.scopes import Scope
-from tui.core.errors import Interrupted, InvalidInput, KitescopeError, ReadOnly, UnknownName
+from tui.core.errors import Interrupted, InvalidInput, KitescopeError, Protected, ReadOnly, UnknownName
 from tui.core.indexes import BuildSpec, Source
 from tui.core.progress import Event, Progress, Skipped
-from tui.core.workspace import Workspace
+from tui.core.workspace import Workspace, confirming
 
 Name = Callable[[str], str]
 
@@ -185,6 +185,33 @@ def test_sync_follows_the_dataset_and_a_second_sync_changes_nothing(
     assert_exact(ws, collection_of(ws, name), set(wanted), wanted)
     again = indexes.sync(ws, name, "k")
     assert (again.added, again.removed, again.unchanged, again.repaired) == (0, 0, 115, 0)
+
+
+def test_a_protected_profile_gives_no_vector_away_in_a_sync_without_its_name(
+    workspace: Workspace, unique_name: Name, tmp_path: Path
+) -> None:
+    name, rows = unique_name("guarded"), random_vectors(20)
+    make_samples(workspace, name, 20)
+    collection = build(workspace, file_spec(name, saved(tmp_path, rows))).collection
+    ids, _ = all_ids(workspace, Scope(name))
+    settings = replace(workspace.settings, profile="lab", protected=True)
+    with Workspace(settings) as ws:
+        # What only adds needs no name.
+        workspace.milvus().delete(collection, ids[:1])
+        assert indexes.sync(ws, name, "k").removed == 0
+        stock_add(ws, collection, ["0" * 24], rows[:1])
+        workspace.milvus().delete(collection, ids[1:2])
+        with pytest.raises(Protected, match="remove 1 stale vectors of run 'k': profile lab is prot") as no:
+            indexes.sync(ws, name, "k")
+        assert "--confirm-protected lab" in no.value.remedy
+        check = indexes.check(ws, name, "k")
+        assert (check.stale, check.missing) == (1, 2)
+        with confirming("lab"):
+            assert indexes.sync(ws, name, "k").removed == 1
+    with Workspace(replace(settings, confirmed="lab")) as ws:
+        stock_add(ws, collection, ["0" * 24], rows[:1])
+        assert indexes.sync(ws, name, "k").removed == 1
+    assert indexes.check(workspace, name, "k").stale == 0
 
 
 def test_duplicates_that_stock_made_are_found_and_repaired(

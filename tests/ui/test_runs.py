@@ -323,6 +323,39 @@ async def test_a_protected_profile_wants_its_name_as_well(
     assert dataset.list_brain_runs() == ["part"]
 
 
+async def test_a_sync_that_removes_vectors_of_a_protected_profile_wants_its_name(
+    mongod: Mongod, milvus_lite: MilvusLite, dataset: Any, workspace: Workspace
+):
+    dataset.delete_samples([dataset.last().id])
+    settings = replace(settings_for(mongod, milvus_lite), profile="prod", protected=True)
+    app = Kitescope(settings, last=Last(screen="runs", dataset=dataset.name))
+    async with app.run_test(size=(100, 30)) as pilot:
+        table = await _listed(pilot, app)
+        table.go_to(_key(dataset, "whole"))
+        await pilot.press("u")
+        await until(pilot, lambda: "Adds vectors of new images" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "prod is protected" in screen_text(app))
+        assert "remove 1 stale" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        assert not app.state.jobs
+        # Numbers hide a vector that is stale where another one is missing: then the job refuses.
+        table.go_to(_key(dataset, "part"))
+        await pilot.press("u")
+        await until(pilot, lambda: "Adds vectors of new images" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "failed")
+        assert "prod is protected" in (app.state.jobs[0].error or "")
+        await pilot.press("4")
+        await until(pilot, lambda: app.current_mode == "jobs" and app.screen.current is not None)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await _type(pilot, app, "prod")
+        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "done")
+        assert app.state.jobs[0].result["removed"] == 1
+
+
 async def test_a_milvus_that_is_gone_is_said_once(
     mongod: Mongod, milvus_lite_factory: Callable[..., MilvusLite], dataset: Any
 ):

@@ -199,10 +199,10 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
         ),
         brain_key=given["key"],
         source=_source(given),
-        collection=given["collection"] or _default(settings, "collection_name"),
+        collection=given["collection"] or settings.default("collection_name"),
         # A wrong one from a config file is refused by the plan.
-        metric=cast("Metric", given["metric"] or _default(settings, "metric") or "cosine"),
-        consistency_level=given["consistency_level"] or _default(settings, "consistency_level") or "Session",
+        metric=cast("Metric", given["metric"] or settings.default("metric") or "cosine"),
+        consistency_level=given["consistency_level"] or settings.default("consistency_level") or "Session",
         index=IndexSpec(given["index_type"].upper(), _index_params(given["index_params"])),
         batch_size=given["batch_size"],
         workers=given["workers"],
@@ -261,11 +261,6 @@ def _number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def _default(settings: Settings, name: str) -> str | None:
-    value = settings.defaults.get(name)
-    return str(value.value) if value is not None and value.value else None
 
 
 def _tell_plan(session: Session, plan: BuildPlan) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
@@ -251,7 +251,8 @@ class JobsScreen(BaseScreen):
             self.post_message(JobCancelRequested(job.id))
             self.notify(f"Stopping job {job.id}; what is done is kept.", markup=False, timeout=4)
 
-    def action_resume(self) -> None:
+    @work(group="resume", exclusive=True)
+    async def action_resume(self) -> None:
         """Go on with a job where it stopped."""
         job = self._chosen("resume")
         if job is None:
@@ -265,7 +266,12 @@ class JobsScreen(BaseScreen):
         elif not job.resumable:
             self.tell(f"Job {job.id} is {job.state} already.")
         else:
-            self.post_message(JobResumeRequested(job.id))
+            # A protected profile refuses a sync that would remove vectors: here is where it gets its word.
+            refused = job.kind == "sync" and job.state == "failed"
+            what = f"sync {job.brain_key} of {job.dataset}, which removes its stale vectors"
+            word = await self.confirm_protected(what) if refused else ""
+            if word is not None:
+                self.post_message(JobResumeRequested(job.id, word))
 
     def action_open(self) -> None:
         """Search the index that the job built."""

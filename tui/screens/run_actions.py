@@ -131,10 +131,18 @@ class RunActions(BulkScreen):
         body = f"{lines}\n\nAdds vectors of new images and removes those of images that are gone."
         if not all(run.finished for run in runs):
             body += f" What was never finished is a run like any other afterwards.\n\n{STILL_RUNNING}"
-        if await self.ask(Confirm(title, body, yes=verb)):
-            self.forget_health([(run.dataset, run.brain_key) for run in runs])
-            for run in runs:
-                self.post_message(SyncRequested(run.dataset, run.brain_key))
+        if not await self.ask(Confirm(title, body, yes=verb)):
+            return
+        confirmed = ""
+        if stale := [run for run in runs if run.stale]:
+            count = sum(run.stale or 0 for run in stale)
+            word = await self.confirm_protected(f"remove {count:,} stale vectors of {_many(stale)}")
+            if word is None:
+                return
+            confirmed = word
+        self.forget_health([(run.dataset, run.brain_key) for run in runs])
+        for run in runs:
+            self.post_message(SyncRequested(run.dataset, run.brain_key, confirmed))
 
     @work
     async def rename_run(self) -> None:

@@ -73,6 +73,7 @@ class Filler:
         guard: looks at the first comparison and may refuse it, before anything is written.
         lacking: how many items lack a vector and could have one.
         may_remove: whether stale vectors are removed.
+        removing: hears how many are about to be, and may refuse.
         sharers: scopes of other runs that use the collection.
     """
 
@@ -89,6 +90,7 @@ class Filler:
     guard: Callable[[Coverage], None] = lambda _coverage: None
     lacking: Callable[[Coverage], int] = lambda coverage: coverage.missing
     may_remove: bool = True
+    removing: Callable[[int], None] = lambda _count: None
     sharers: Sequence[Scope] = ()
     casualties: Casualties = field(init=False)
 
@@ -167,6 +169,8 @@ class Filler:
     def _remove(self, coverage: Coverage) -> int:
         if not self.may_remove:
             return 0
+        if coverage.stale_count:
+            self.removing(coverage.stale_count)
         for page in coverage.present.pages(coverage.stale):
             self.patience.check()
             self.lease.require()

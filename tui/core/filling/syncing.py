@@ -137,6 +137,9 @@ def sync(
             lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
             sharers=sharers(ws, run),
             guard=lambda coverage: _require_source(ws, run, coverage),
+            removing=lambda count: ws.require_destroyable(
+                f"remove {count:,} stale vectors of run {brain_key!r}"
+            ),
         )
         outcome = filler.run()
         if unfinished and filler.info is not None:
