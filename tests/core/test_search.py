@@ -19,7 +19,8 @@ from tui.core import runs
 from tui.core import search as searching
 from tui.core.client.index_types import Metric
 from tui.core.datasets import Scope
-from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.errors import Interrupted, InvalidInput, KitescopeError, UnknownName
+from tui.core.querying import exact
 from tui.core.search import Query, SearchResult, search
 from tui.core.workspace import Workspace
 
@@ -327,6 +328,41 @@ def test_what_was_known_of_an_index_is_not_believed_after_it_was_built_again(
     assert ws.milvus().count(f"{first}_2") == 19
     with pytest.raises(KitescopeError, match=ids[3]):
         search(ws, query)
+
+
+def test_the_least_similar_by_distance_are_looked_for_in_pieces_and_can_be_stopped(
+    engine_workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("far"), 90)
+    ids, rows = dataset.values("id"), vectors(90)
+    make_index(ws, Scope(dataset.name), "k", rows, metric="euclidean")
+    monkeypatch.setattr(exact, "PIECE", 20)
+    distances = ((rows - rows[9]) ** 2).sum(axis=1)
+    asked = 0
+
+    def counted() -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    query = Query(dataset.name, "k", ids=(ids[9],), k=30, least=True)
+    told: list[tuple[int, int]] = []
+    hits = search(ws, query, tell=lambda *far: told.append(far), should_stop=counted).hits
+    assert [hit.id for hit in hits] == [ids[i] for i in np.argsort(-distances)[:30]]
+    assert asked == 5
+    assert told == [(20, 90), (40, 90), (60, 90), (80, 90), (90, 90)]
+    fetched: list[int] = []
+    fetch = exact._fetched
+
+    def noted(target: Any, vector: Floats, ids: list[str], samples: list[str]) -> Any:
+        fetched.append(len(ids))
+        return fetch(target, vector, ids, samples)
+
+    monkeypatch.setattr(exact, "_fetched", noted)
+    with pytest.raises(Interrupted):
+        search(ws, query, should_stop=lambda: len(fetched) == 2)
+    assert fetched == [20, 20]
 
 
 def test_documents_are_read_again_only_when_they_are_others(

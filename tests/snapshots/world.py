@@ -123,7 +123,7 @@ def _inside(_ws: Any, _name: str) -> DatasetDetail:
     )  # fmt: skip
 
 
-def _found(_ws: Any, query: Any, *, embed: Any = None) -> SearchResult:
+def _found(_ws: Any, query: Any, **_how: Any) -> SearchResult:
     return SearchResult(query.brain_key, "cosine", "cosine similarity", True, query.k, hits(), 7.0)
 
 

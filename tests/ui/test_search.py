@@ -274,8 +274,11 @@ async def test_escape_cancels_a_query_and_keeps_what_is_there(
         view = await browsing(pilot, app)
         gate, real = threading.Event(), core.search
 
+        stopped: list[bool] = []
+
         def slow(*arguments: Any, **more: Any) -> Any:
             gate.wait(30)
+            stopped.append(more["should_stop"]())
             return real(*arguments, **more)
 
         monkeypatch.setattr(core, "search", slow)
@@ -285,6 +288,7 @@ async def test_escape_cancels_a_query_and_keeps_what_is_there(
         await pilot.press("j", "escape")
         await until(pilot, lambda: not facts(app).busy)
         gate.set()
+        await until(pilot, lambda: stopped == [True])
         await pilot.pause(0.3)
         assert app.current_mode == "search" and facts(app).title == "Browsing"
         assert view.grid.tiles == before and view.grid.cursor > 0

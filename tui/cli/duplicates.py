@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import click
 
 from tui.cli.search import WHERE, condition
 from tui.cli.session import Session, command, json_option
-
-_EVERY = 10.0
 
 
 @click.command(short_help="Find near-duplicates, in groups.")
@@ -51,7 +46,7 @@ def duplicates(
     if add_tag is not None:
         ws.require_writable(f"tag in dataset {dataset!r}")
     found = near_duplicates(
-        ws, dataset, key, threshold, view=view, tags=tags, where=conditions, tell=_teller(session)
+        ws, dataset, key, threshold, view=view, tags=tags, where=conditions, tell=session.out.compared()
     )
     if add_tag is not None and found.spare:
         field = require_run(ws, dataset, key).patches_field
@@ -73,16 +68,3 @@ def duplicates(
     )
     tagged = f"; {len(found.spare)} tagged {add_tag}" if add_tag is not None else ""
     session.out.say(f"{len(found.groups)} groups in {found.compared:,} vectors{tagged}.")
-
-
-def _teller(session: Session) -> Callable[[int, int], None]:
-    """Tell how far it is every ten seconds: a large index takes minutes."""
-    next_time = time.monotonic() + _EVERY
-
-    def tell(done: int, total: int) -> None:
-        nonlocal next_time
-        if time.monotonic() >= next_time and done < total:
-            session.out.say(f"{done:,} of {total:,} vectors compared")
-            next_time = time.monotonic() + _EVERY
-
-    return tell

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOG_LIMIT = 5 * 2**20
+_EVERY = 10.0
 _FOLD = 26
 """Cells longer than this may be folded: an id fits on one line, a path need not."""
 
@@ -172,6 +174,18 @@ class Output:
     def say(self, text: str) -> None:
         """One line for people, on stderr."""
         self.verbatim(" ".join(text.split()))
+
+    def compared(self) -> Callable[[int, int], None]:
+        """Tells every ten seconds how many vectors of how many were compared: a large index takes minutes."""
+        next_time = time.monotonic() + _EVERY
+
+        def tell(done: int, total: int) -> None:
+            nonlocal next_time
+            if time.monotonic() >= next_time and done < total:
+                self.say(f"{done:,} of {total:,} vectors compared")
+                next_time = time.monotonic() + _EVERY
+
+        return tell
 
     def verbatim(self, text: str) -> None:
         """Text for people as it is, on stderr."""

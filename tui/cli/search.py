@@ -102,7 +102,7 @@ def search(
         where=conditions,
         only=only,
     )
-    result = find(session.workspace(), query)
+    result = find(session.workspace(), query, tell=session.out.compared())
     use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
     use.of(session, dataset, key, result)
     if as_json:

@@ -12,6 +12,7 @@ from tui.core.documents.run_list import RunInfo, require_run
 from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.progress import ShouldStop, never
 from tui.core.querying import deep
 from tui.core.querying.exact import farthest
 from tui.core.querying.nearest import Near, everywhere, nearest, resolve
@@ -21,6 +22,8 @@ from tui.core.querying.target import Target
 from tui.core.scope import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,8 +39,6 @@ SCORES: dict[Metric, str] = {
     "dotproduct": "inner product",
     "euclidean": "squared distance",
 }
-# Least similar by distance has no shortcut in Milvus: every vector is fetched, 40 to 100 us each.
-_MOST_FETCHED = 200_000
 # A server compares all vectors in some 5 us each.
 _MOST_COMPARED = 1_000_000
 _HARD = 4_096
@@ -75,7 +76,14 @@ class SearchResult:
     approximate: bool = False
 
 
-def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> SearchResult:
+def search(
+    ws: Workspace,
+    query: Query,
+    *,
+    embed: Embed | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = never,
+) -> SearchResult:
     """Search an index.
 
     Narrowed by view, tags or where, all that is there is found, at any size. Vectors of samples that are
@@ -83,16 +91,22 @@ def search(ws: Workspace, query: Query, *, embed: Embed | None = None) -> Search
 
     Args:
         embed: how to embed a text or a picture; in this process unless given.
+        tell: hears how many vectors of how many were looked at, where every one has to be: the least similar
+            by distance have no shortcut, and fetching takes 40 to 100 us a vector.
+        should_stop: asked for every 2,000 items where all are looked at.
 
     Raises:
         UnknownName: no such dataset, run, view or field.
         InvalidInput: the query cannot mean anything for this index.
         KitescopeError: an id is not in the index, or the index has lost its collection.
         EngineUnreachable: an engine does not answer.
+        Interrupted: ``should_stop`` said so.
     """
     started = time.perf_counter()
     check(query)
-    result = at_place(ws, query, lambda: _read(ws, query), partial(_search, ws, query, embed))
+    result = at_place(
+        ws, query, lambda: _read(ws, query), partial(_search, ws, query, embed, tell, should_stop)
+    )
     return replace(result, elapsed_ms=(time.perf_counter() - started) * 1000)
 
 
@@ -106,10 +120,28 @@ def _read(ws: Workspace, query: Query) -> Place:
     return Place(run, scope, select(ws, scope, any_slice=True, record=record))
 
 
-def _search(ws: Workspace, query: Query, embed: Embed | None, place: Place, witness: Witness) -> SearchResult:
+def _search(
+    ws: Workspace,
+    query: Query,
+    embed: Embed | None,
+    tell: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    place: Place,
+    witness: Witness,
+) -> SearchResult:
     run, metric = place.run, cast("Metric", place.run.metric)
     assert run.collection is not None
-    target = Target(ws, ws.milvus(), run.collection, metric, place.scope, place.selection, witness)
+    target = Target(
+        ws,
+        ws.milvus(),
+        run.collection,
+        metric,
+        place.scope,
+        place.selection,
+        witness=witness,
+        tell=tell,
+        should_stop=should_stop,
+    )
     try:
         vector = query_vector(ws, run, query, embed)
         approximate = query.least and _is_approximate(target)
@@ -131,8 +163,6 @@ def _find(target: Target, vector: NDArray[np.float32], query: Query, approximate
     """The hits of the page that is asked for."""
     want = query.offset + query.k
     far = query.least and target.metric == "euclidean"
-    if far:
-        _check_fetching(target)
     # The most similar to the opposite are the least similar.
     turned = query.least and not far
     if turned:
@@ -156,15 +186,6 @@ def _is_approximate(target: Target) -> bool:
         and not target.milvus.is_lite
         and target.milvus.count(target.collection) > _MOST_COMPARED
     )
-
-
-def _check_fetching(target: Target) -> None:
-    vectors = target.milvus.count(target.collection)
-    if target.scope.is_whole and vectors > _MOST_FETCHED:
-        raise InvalidInput(
-            f"The least similar by euclidean distance of {vectors:,} vectors would take minutes",
-            "Narrow the search to a view, or build an index with the metric cosine",
-        )
 
 
 def _searchable(run: RunInfo) -> RunInfo:

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Static
-from textual.worker import Worker
+from textual.worker import Worker, get_current_worker
 
 from tui.core.client.index_types import MAX_K
 from tui.core.errors import KitescopeError
@@ -208,8 +208,13 @@ class Searching(Looking):
         from tui.core.datasets import samples_by_id
         from tui.core.search import search
 
-        ws = self.kitescope.workspace
-        result = search(ws, ask.query(run, offset, k), embed=self._helper.embed)
+        ws, worker = self.kitescope.workspace, get_current_worker()
+        result = search(
+            ws,
+            ask.query(run, offset, k),
+            embed=self._helper.embed,
+            should_stop=lambda: worker.is_cancelled,
+        )
         if ask.shown is None and ask.image:
             ask = replace(ask, shown=(ask.image, None, Path(ask.image).name))
         elif ask.shown is None and (ask.ids or ask.not_ids):

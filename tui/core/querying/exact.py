@@ -45,9 +45,12 @@ def farthest(target: Target, vector: NDArray[np.float32], want: int) -> list[Sco
     """The ``want`` items farthest from a vector, farthest first, by comparing all vectors here."""
     best: list[Scored] = []
     sign = -1.0 if HIGHER_IS_CLOSER[target.metric] else 1.0
+    done, total = 0, target.milvus.count(target.collection, strong=False)
     for ids, samples in _pieces(target):
         scored = _fetched(target, vector, ids, samples)
         best = heapq.nlargest(want, [*best, *((sign * score, id, sample) for score, id, sample in scored)])
+        done += len(scored)
+        target.tell(done, total)
     return [(sign * score, id, sample) for score, id, sample in best]
 
 
@@ -94,11 +97,13 @@ def _found_in_pieces(target: Target, vector: NDArray[np.float32], want: int) -> 
     for page in target.milvus.ids(target.collection):
         page.sort()
         for start in range(0, len(page), step):
+            target.check_stop()
             yield _in_range(target, vector, want, page[start : start + step])
 
 
 def _pieces(target: Target) -> Iterator[tuple[list[str], list[str]]]:
     for ids, samples in id_rows(target.ws, target.selection, PIECE):
+        target.check_stop()
         yield hex_ids(ids), hex_ids(samples)
 
 

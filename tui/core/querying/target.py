@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tui.core.errors import Interrupted
+from tui.core.progress import ShouldStop, never
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -25,6 +30,7 @@ class Target:
         scope: that part; ``selection`` is the same, compiled.
         witness: looks at the documents that the search goes by, when any are read.
         ef: how hard the index should look; None for what suits similar vectors.
+        tell, should_stop: how far it is, and whether to go on, for what takes long; as for ``search``.
     """
 
     ws: Workspace
@@ -35,11 +41,18 @@ class Target:
     selection: Selection
     witness: Witness | None = None
     ef: int | None = None
+    tell: Callable[[int, int], None] = lambda done, total: None
+    should_stop: ShouldStop = never
 
     @property
     def key(self) -> tuple[str, str, Scope]:
         """What names the part of the collection that counts."""
         return self.milvus.address, self.collection, self.scope
+
+    def check_stop(self) -> None:
+        """Raise ``Interrupted`` when somebody wants the search to stop."""
+        if self.should_stop():
+            raise Interrupted("The search was stopped")
 
 
 def ask(target: Target, vector: NDArray[np.float32], size: int, **how: Any) -> list[Neighbour]:
