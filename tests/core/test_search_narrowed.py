@@ -146,14 +146,33 @@ def test_all_ways_of_narrowing_were_taken(
         monkeypatch.setattr(nearest, name, lambda *a, n=name, r=real: (taken.append(n), r(*a))[1])
     ways = {}
     monkeypatch.setattr(exact, "PIECE", 1_000)
-    for tag in ("any1500", "any60", "far1500"):
+    monkeypatch.setattr(nearest, "_LITE_ANSWERS", 100)
+    for tag in ("any1500", "any400", "any60", "far1500"):
         taken.clear()
         query = Query(big.name, "k", ids=(big.ids[0],), k=10, tags=(tag,))
         assert len(search(engine_workspace, query).hits) == 10
         ways[tag] = list(taken)
     assert ways["any1500"] == []
+    # Each answer costs Milvus Lite, so that sieving 180 of them for ten is worse there.
+    assert ways["any400"] == (["few"] if engine_workspace.milvus().is_lite else [])
     assert ways["any60"] == ["few"]
     assert ways["far1500"][0] == "few"
+
+
+def test_a_graph_finds_what_is_narrowed_as_well(
+    engine_workspace: Workspace, big: Big, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By sieving, and on Milvus Lite by letting the graph look among the ids alone."""
+    monkeypatch.setattr(nearest, "_LITE_ANSWERS", 100)
+    inside = big.members["any400"]
+    shared = 0
+    for start in range(0, N, 100):
+        query = Query(big.name, "graph", ids=(big.ids[start],), k=10, tags=("any400",))
+        found = [hit.id for hit in search(engine_workspace, query).hits]
+        assert len(set(found)) == 10
+        best = np.argsort(-np.where(inside, big.rows @ big.rows[start], -np.inf))[:10]
+        shared += len({big.ids[i] for i in best} & set(found))
+    assert shared >= 0.98 * 10 * N / 100
 
 
 def test_no_expression_names_more_than_one_piece(

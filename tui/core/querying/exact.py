@@ -63,9 +63,22 @@ def few(target: Target) -> tuple[list[str], list[str]] | None:
 
 
 def among(
-    target: Target, vector: NDArray[np.float32], want: int, ids: Sequence[str], samples: Sequence[str]
+    target: Target,
+    vector: NDArray[np.float32],
+    want: int,
+    ids: Sequence[str],
+    samples: Sequence[str],
+    reach: int | None = None,
 ) -> list[Scored]:
-    """The nearest of some ids, best first."""
+    """The nearest of some ids, best first.
+
+    Args:
+        reach: on Milvus Lite, let the index look for them among so many nearest of all; if it does not find
+            enough, and by default, all are fetched and compared here.
+    """
+    if reach is not None and len(ids) > _FETCHED:
+        ef = max(target.ef or 0, 2 * reach)
+        return _best(target, want, _named(target, vector, want, ids, samples, ef))
     step = _expression_size(target) if len(ids) > _FETCHED else 0
     if not step:
         return _best(target, want, _fetched(target, vector, ids, samples))
@@ -129,12 +142,17 @@ def _in_range(target: Target, vector: NDArray[np.float32], want: int, ids: Seque
 
 
 def _named(
-    target: Target, vector: NDArray[np.float32], want: int, ids: Sequence[str], samples: Sequence[str]
+    target: Target,
+    vector: NDArray[np.float32],
+    want: int,
+    ids: Sequence[str],
+    samples: Sequence[str],
+    ef: int = _HARD,
 ) -> list[Scored]:
     from tui.core.milvus import id_filter
 
     size = min(want, len(ids))
-    answers = ask(target, vector, size, filter=id_filter(ids), ef=_HARD)
+    answers = ask(target, vector, size, filter=id_filter(ids), ef=ef)
     if len(answers) < size:
         return _fetched(target, vector, ids, samples)
     return [(answer.score, answer.id, answer.sample_id) for answer in answers]

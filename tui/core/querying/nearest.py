@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Measured: asking for more and sieving wins where at least one in fifty is in the scope.
 _SHARE = 0.02
+# Milvus Lite reads the whole row of each answer, 0.1 ms: where more than so many would have to be sieved, its
+# index looks among the items of a small scope alone.
+_LITE_ANSWERS = 500
 # Asked for first where nothing is known of the scope.
 _FIRST = 100
 # FiftyOne's database is asked about so many ids at once, the nearest first.
@@ -49,16 +52,19 @@ def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near
     share = Share(1.0, many=True) if target.scope.is_whole else shares.known(target.key)
     sieve, size, before = _Sieve(target), 0, 0
     while size < MAX_K:
-        if not share.many and share.inside is not None and share.inside < _SHARE:
+        window = _window(want, share.inside)
+        if not share.many and share.inside is not None and _favours_few(target, share.inside, window):
             items = few(target)
             if items is not None:
-                return resolve(target, among(target, vector, want, *items))
+                reach = window if share.inside >= _SHARE else None
+                return resolve(target, among(target, vector, want, *items, reach))
             share = replace(share, many=True)
-        size = min(MAX_K, max(2 * size, _window(want, share.inside)))
+        size = min(MAX_K, max(2 * size, window))
         answers = {answer.id: answer for answer in ask(target, vector, size, best=want)}
         hits = sieve.through(list(answers.values()), want)
         # A scope that was small and far may have become another since.
-        share = Share(sieve.share, many=share.many and sieve.share < _SHARE)
+        window = _window(want, sieve.share)
+        share = Share(sieve.share, many=share.many and _favours_few(target, sieve.share, window))
         if not target.scope.is_whole:
             shares.remember(target.key, share)
         if len(hits) >= want:
@@ -71,6 +77,12 @@ def nearest(target: Target, vector: NDArray[np.float32], want: int) -> list[Near
                 break
         before = len(answers)
     return everywhere(target, vector, want)
+
+
+def _favours_few(target: Target, inside: float, window: int) -> bool:
+    """Whether a scope of few items is better looked at alone."""
+    costly = target.milvus.is_lite and window > _LITE_ANSWERS
+    return not target.scope.is_whole and (inside < _SHARE or costly)
 
 
 def everywhere(target: Target, vector: NDArray[np.float32], want: int) -> list[Near]:
