@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.program import Cli
+from tests.cli.program import Cli, one_error_line
 from tests.core.pictures import broken, healthy, sixteen_bit
 from tui.core.workspace import Workspace
 
@@ -56,3 +56,16 @@ def test_casualties_are_listed_and_can_be_tagged(
     dataset.reload()
     counts = dataset.count_label_tags() if patches else dataset.count_sample_tags()
     assert counts == {"to mend": len(reasons)}
+
+
+def test_a_dataset_of_videos_is_refused_with_what_to_do(
+    cli: Cli, workspace: Workspace, unique_name: Callable[[str], str]
+) -> None:
+    fo = workspace.fiftyone()
+    made = fo.Dataset(unique_name("videos"), persistent=True)
+    made.add_sample(fo.Sample(filepath="/a.mp4"))
+    ran = cli("build", made.name, "k", "--json", ok=False)
+    error = one_error_line(ran)
+    made.delete()
+    assert ran.code == 2 and "holds videos" in error
+    assert "dataset.to_frames(sample_frames=True)" in error and "a field or a file of vectors" in error

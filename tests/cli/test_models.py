@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from tests.cli.conftest import DEMO, Demo
 from tests.cli.program import Cli, one_error_line
 
 ROOT = Path(__file__).parents[2]
@@ -17,10 +20,28 @@ def test_a_model_that_is_there_is_loaded_and_described(home: Path) -> None:
     assert (told["source"], told["dim"], told["supports_prompts"]) == ("user", 3, True)
 
 
-def test_without_network_a_download_fails_in_one_line(home: Path) -> None:
-    closed = "http://127.0.0.1:9"
-    cli = Cli({**os.environ, "https_proxy": closed, "HTTPS_PROXY": closed})
-    ran = cli("models", "download", "torchvision:resnet18", ok=False, timeout=240)
+CLOSED = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "huggingface:nobody/nothing"])
+def test_without_network_a_download_fails_in_one_line(home: Path, name: str) -> None:
+    ran = Cli({**os.environ, **CLOSED})("models", "download", name, ok=False, timeout=240)
     assert ran.code == 1
     error = one_error_line(ran)
-    assert "Cannot download https://download.pytorch.org" in error and "kitescope-descriptor" in error
+    assert "proxy 127.0.0.1:9" in error and "kitescope-descriptor" in error
+
+
+def test_without_network_models_are_listed(home: Path) -> None:
+    listed = Cli({**os.environ, **CLOSED})("models", "list", "--json").json
+    clip = next(one for one in listed if one["name"] == "clip-vit-base32-torch")
+    assert (clip["downloaded"], clip["supports_prompts"], clip["size_mb"]) == (False, True, 354.0)
+
+
+def test_without_network_a_build_with_a_missing_model_says_what_to_do(cli: Cli, demo: Demo) -> None:
+    arguments = ("build", DEMO, "offline", "--model", "mobilenet-v2-imagenet-torch", "--json")
+    ran = cli(*arguments, ok=False, **CLOSED)
+    assert ran.code == 1 and "Traceback" not in ran.err
+    assert ran.err.splitlines()[-1].startswith("error: The proxy 127.0.0.1:9")
+    last = ran.lines[-1]
+    assert (last["event"], "proxy 127.0.0.1:9" in last["error"]) == ("failed", True)
+    assert "kitescope-descriptor" in last["remedy"]

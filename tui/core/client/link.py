@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from tui.core.connecting.network import is_local
 from tui.core.errors import (
     AuthenticationFailed,
     EngineUnreachable,
@@ -137,8 +138,7 @@ def open_client(kwargs: Mapping[str, str | bool], timeout: float) -> Any:
             timeout=max(timeout / 2, deadline - time.monotonic()),
             # Connections are pooled by address and token alone: TLS settings and lifetime must be our own.
             dedicated=True,
-            # Without a pool of its own, a new channel inherits the back-off of one that saw the server die.
-            grpc_options={"grpc.use_local_subchannel_pool": 1},
+            grpc_options=_channel(uri),
             **given,
         )
         try:
@@ -147,6 +147,16 @@ def open_client(kwargs: Mapping[str, str | bool], timeout: float) -> Any:
             client.close()
             raise
     return client
+
+
+def _channel(uri: str) -> dict[str, int]:
+    """How gRPC is to talk to it."""
+    return {
+        # Without a pool of its own, a new channel inherits the back-off of one that saw the server die.
+        "grpc.use_local_subchannel_pool": 1,
+        # A proxy for the web leads to no Milvus on this machine.
+        "grpc.enable_http_proxy": int(not is_local(urlsplit(uri).hostname or "")),
+    }
 
 
 def _check(uri: str, given: Mapping[str, str | bool]) -> None:

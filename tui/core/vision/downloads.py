@@ -10,13 +10,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from tui.core.errors import KitescopeError
 from tui.core.progress import OnEvent, Progress, ignore
 
 _TIMEOUT = 8.0
 _CHUNK = 1 << 20
+_PORTS = {"http": 80, "https": 443}
 _REMEDY = (
     "Check the network and try again, or put the file there yourself; kitescope-descriptor needs no download"
 )
@@ -48,27 +48,42 @@ def fetch(url: str, target: Path, on_event: OnEvent = ignore) -> Path:
 
 
 def require_host(url: str) -> None:
-    """Find out within seconds whether a name can be resolved; a resolver without network may take minutes.
+    """Find out within seconds whether a host answers, or the proxy before it.
+
+    Without network a resolver may take minutes, and a library that downloads tries again and again.
 
     Raises:
-        KitescopeError: it cannot.
+        KitescopeError: it does not.
     """
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or urllib.request.getproxies().get(parts.scheme):
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
         return
-    answers: list[Any] = []
+    proxy = _proxy(parts.scheme, parts.hostname)
+    host, port = proxy or (parts.hostname, parts.port or _PORTS[parts.scheme])
+    answers: list[OSError | None] = []
 
-    def look_up() -> None:
+    def connect() -> None:
         try:
-            answers.append(socket.getaddrinfo(parts.hostname, parts.port or parts.scheme))
+            socket.create_connection((host, port), _TIMEOUT).close()
+            answers.append(None)
         except OSError as error:
             answers.append(error)
 
-    thread = threading.Thread(target=look_up, daemon=True)
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_TIMEOUT)
-    if not answers or isinstance(answers[0], OSError):
-        raise KitescopeError(f"{parts.hostname} cannot be reached", _REMEDY)
+    if answers != [None]:
+        what = f"The proxy {host}:{port} that {parts.scheme}_proxy names" if proxy else host
+        raise KitescopeError(f"{what} cannot be reached", _REMEDY)
+
+
+def _proxy(scheme: str, host: str) -> tuple[str, int] | None:
+    """The proxy that a download would go through; None without one, or when its address says no host."""
+    address = urllib.request.getproxies().get(scheme)
+    if not address or urllib.request.proxy_bypass(host):
+        return None
+    parts = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
+    return (parts.hostname, parts.port or _PORTS.get(parts.scheme, 1080)) if parts.hostname else None
 
 
 def _continue(url: str, partial: Path, on_event: OnEvent) -> None:
