@@ -48,7 +48,7 @@ class Model:
         return np.stack(batch)
 
 
-def load_model(name: str, *, device: str, precision: str, on_event: OnEvent) -> Model:
+def load_model(name: str, *, device: str, precision: str, decode: str, on_event: OnEvent) -> Model:
     print("noise on stdout")
     if device == "bad":
         raise KitescopeError("nothing can be loaded here", "Use another device")

@@ -17,13 +17,14 @@ import pytest
 import torch
 import torchvision
 
-from tests.core import user_models
+from tests.core import tiny_models, user_models
 from tests.core.pictures import PictureItem, broken, healthy, photo
 from tui.core.embedding import embed
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.models import BUILTIN, list_models, load_model, model_info
 from tui.core.progress import Progress
 from tui.core.vision import catalog, devices, downloads, fusing, torch_models
+from tui.core.vision.shrinking import enough_pixels
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -344,6 +345,73 @@ def test_reduced_decoding_stays_within_a_thousandth(checkpoint: Path, tmp_path: 
     assert distances.max() < 1e-3
 
 
+@pytest.fixture
+def large(tmp_path: Path) -> list[PictureItem]:
+    """Photographs that are many times larger than what a model looks at."""
+    from PIL import Image
+    from skimage import data
+
+    for name in ("astronaut", "coffee", "cat", "rocket"):
+        picture = Image.fromarray(getattr(data, name)()).resize((3000, 2250))
+        picture.save(tmp_path / f"{name}.jpg", quality=92)
+    return [PictureItem(path.stem, str(path)) for path in sorted(tmp_path.glob("*.jpg"))]
+
+
+@pytest.mark.parametrize("kind", ["resizing", "clip", "plain", "open_clip", "module"])
+def test_reduced_decoding_of_other_models_is_asked_for_and_near(
+    kind: str, large: list[PictureItem], tmp_path: Path, workspace: Workspace
+) -> None:
+    name = {
+        "resizing": lambda: f"{USER}resizing",
+        "module": lambda: f"{USER}module",
+        "clip": lambda: f"huggingface:{tiny_models.hugging_face_clip(tmp_path / kind)}",
+        "plain": lambda: f"huggingface:{tiny_models.hugging_face_plain(tmp_path / kind)}",
+        "open_clip": lambda: f"openclip:{tiny_models.open_clip(tmp_path / kind)}",
+    }[kind]()
+    assert load_model(name).input_size is load_model(name, decode="full").input_size is None
+    model = load_model(name, decode="reduced")
+    assert model.input_size == ((256, 256) if kind == "resizing" else (64, 64)) and model.notice == ""
+    reduced = _vectors(large, model)
+    model.input_size = None
+    full = _vectors(large, model)
+    assert not np.array_equal(reduced, full)
+    distances = 1 - (reduced * full).sum(1) / np.linalg.norm(reduced, axis=1) / np.linalg.norm(full, axis=1)
+    assert distances.max() < 1e-3
+
+
+def test_what_cannot_be_decoded_at_a_reduced_scale_says_so() -> None:
+    model = load_model(f"{USER}zoo_like", decode="reduced")
+    assert model.input_size is None
+    assert model.notice == (
+        f"JPEGs are decoded in full: {USER}zoo_like does not begin by making pictures smaller"
+    )
+    assert load_model(BUILTIN, decode="full").input_size is None
+    assert load_model(BUILTIN).input_size == load_model(BUILTIN, decode="reduced").input_size == (96, 96)
+    with pytest.raises(InvalidInput, match="no decoding 'half'"):
+        load_model(BUILTIN, decode="half")
+
+
+def test_only_a_resize_that_sees_every_pixel_is_anticipated() -> None:
+    from torchvision import transforms
+    from torchvision.transforms import v2
+
+    nearest = transforms.InterpolationMode.NEAREST
+    assert enough_pixels(transforms.Compose([transforms.Resize((90, 120)), transforms.ToTensor()])) == (
+        240,
+        240,
+    )
+    assert enough_pixels(v2.Compose([v2.Resize(100), v2.CenterCrop(90)])) == (200, 200)
+    for other in (
+        None,
+        (),
+        lambda image: image,
+        transforms.Compose([transforms.ToTensor(), transforms.Resize(100, antialias=False)]),
+        transforms.Compose([transforms.CenterCrop(100), transforms.Resize(50)]),
+        transforms.Resize(100, interpolation=nearest),
+    ):
+        assert enough_pixels(other) is None
+
+
 def test_checkpoints_that_do_not_fit_say_so(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"shapes|lacks"):
         load_model(f"torchvision:resnet50@{checkpoint}")
@@ -468,11 +536,49 @@ def test_without_network_a_missing_model_says_so_within_seconds(
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchvision:resnet18",
+        "dinov2-vits14-torch",
+        "siglip-base-patch16-224-torch",
+        "openclip:ViT-B-32",
+        "huggingface:nobody/nothing",
+    ],
+)
+def test_a_proxy_that_is_not_there_is_named_and_not_tried_again_and_again(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    for variable in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://somebody:secret@127.0.0.1:9")
+    with pytest.raises(KitescopeError) as caught:
+        load_model(name)
+    assert caught.value.what == "The proxy 127.0.0.1:9 that https_proxy names cannot be reached"
+    assert "kitescope-descriptor" in caught.value.remedy
+
+
+def test_a_host_that_the_proxy_is_not_for_is_asked_itself(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    downloads.require_host(server)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(KitescopeError, match=r"proxy 127\.0\.0\.1:9"):
+        downloads.require_host(server)
+
+
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: released.wait(30))
+
+    def hang(*_: object) -> list[object]:
+        released.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     monkeypatch.setattr(downloads, "_TIMEOUT", 0.3)
     began = time.perf_counter()
     with pytest.raises(KitescopeError, match="cannot be reached"):

@@ -94,6 +94,7 @@ async def test_every_field_is_in_the_specification(make_app: MakeApp, dataset: A
             "metric": "euclidean",
             "consistency": "Strong",
             "precision": "bf16",
+            "decode": "reduced",
             "overwrite": "yes",
         }.items():
             await _choose(pilot, app, key, value)
@@ -130,6 +131,7 @@ async def test_every_field_is_in_the_specification(make_app: MakeApp, dataset: A
             workers=3,
             device="cpu",
             precision="bf16",
+            decode="reduced",
             overwrite=True,
         )
         await pilot.press("f8")
@@ -214,7 +216,7 @@ async def test_every_field_and_the_plan_can_be_reached(make_app: MakeApp, datase
             assert len(field.hint) <= 76, field.hint
             seen.append(field.key)
             await pilot.press("down")
-        assert len(seen) == 21
+        assert len(seen) == 22
         await until(pilot, lambda: _screen(app)._reason() == "")
         assert "10 vectors" in screen_text(app) or "10 of" in screen_text(app)
         await pilot.press("f6")

@@ -83,6 +83,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16", "auto"]), default="auto", show_default=True
 )
+@click.option(
+    "--decode",
+    type=click.Choice(["auto", "full", "reduced"]),
+    default="auto",
+    show_default=True,
+    help="JPEGs in full, or at a reduced scale where the model shrinks them anyway: faster, and vectors "
+    "differ by less than 0.001 in cosine distance. auto: reduced for torchvision: names and the built-in.",
+)
 @click.option("--detach", is_flag=True, help="Print the job's id and return at once.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that has this key.")
 @json_option
@@ -208,6 +216,7 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
         workers=given["workers"],
         device=given["device"],
         precision=given["precision"],
+        decode=given["decode"],
         overwrite=given["overwrite"],
         crop=Crop(given["alpha"], given["force_square"]),
     )
@@ -237,7 +246,7 @@ def _source(given: dict[str, Any]) -> Source:
 
 def _refuse_embedding_options(given: dict[str, Any]) -> None:
     useless = ["--workers"] if given["workers"] is not None else []
-    useless += [f"--{name}" for name in ("device", "precision") if given[name] != "auto"]
+    useless += [f"--{name}" for name in ("device", "precision", "decode") if given[name] != "auto"]
     useless += ["--alpha"] if given["alpha"] is not None else []
     useless += ["--force-square"] if given["force_square"] else []
     if useless:

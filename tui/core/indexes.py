@@ -80,6 +80,7 @@ class BuildSpec:
         collection: its name in Milvus; None chooses one that starting again finds.
         batch_size: pictures that a model gets at once, or vectors in one request.
         device: one, or several with commas that share the work; ``auto`` is every GPU, or the CPU.
+        precision, decode: as in `tui.core.models.load_model`.
         overwrite: replace the run that has this key, once the new index is complete.
     """
 
@@ -94,6 +95,7 @@ class BuildSpec:
     workers: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    decode: str = "auto"
     overwrite: bool = False
     crop: Crop = field(default_factory=Crop)
 

@@ -302,6 +302,13 @@ def work_fields() -> Fields:
             hint="auto is fp32 and equals stock FiftyOne's vectors; bf16 is often faster",
         ),
         ChoiceField(
+            "decode",
+            "JPEGs",
+            [("auto", "auto"), ("full", "decoded in full"), ("reduced", "at a reduced scale")],
+            "auto",
+            hint="reduced is faster where a model shrinks pictures; auto: torchvision: only",
+        ),
+        ChoiceField(
             "overwrite",
             "Overwrite",
             [("no", "no"), ("yes", "replace the run with this key")],

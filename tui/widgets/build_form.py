@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SERVER_TYPES = ("HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "DISKANN")
 _OF_SOURCE: Mapping[str, tuple[str, ...]] = {
     "built-in": ("workers",),
-    "model": ("model", "workers", "device", "precision"),
+    "model": ("model", "workers", "device", "precision", "decode"),
     "field": ("field", "made_by"),
     "file": ("embeddings", "ids", "made_by"),
 }
@@ -97,7 +97,7 @@ class BuildForm(Form):
         self["type"].put("HNSW")
         self["M"].put(str(HNSW_DEFAULT["M"]))
         self["efConstruction"].put(str(HNSW_DEFAULT["efConstruction"]))
-        for name in ("device", "precision"):
+        for name in ("device", "precision", "decode"):
             self[name].put("auto")
         for name in ("square", "overwrite"):
             self[name].put("no")
@@ -211,6 +211,7 @@ class BuildForm(Form):
             workers=_number(self["workers"].value) if self["workers"].display else None,
             device=self["device"].value if model else "auto",
             precision=self["precision"].value if model else "auto",
+            decode=self["decode"].value if model else "auto",
             overwrite=self["overwrite"].value == "yes",
             crop=self.crop(),
         )

@@ -124,11 +124,14 @@ def _load(spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> Embedd
     name = spec.source.model or BUILTIN
     chosen = choose(spec.device)[0] if name != BUILTIN else ("cpu",)
     if len(chosen) == 1:
-        return load_model(name, device=spec.device, precision=spec.precision, on_event=on_event)
+        return load_model(
+            name, device=spec.device, precision=spec.precision, decode=spec.decode, on_event=on_event
+        )
     return Fleet(
         name,
         chosen,
         precision=spec.precision,
+        decode=spec.decode,
         batch_size=spec.batch_size,
         workers=spec.workers,
         on_event=on_event,

@@ -185,6 +185,7 @@ def spec_of(run: RunInfo, info: CollectionInfo | None) -> BuildSpec:
         metric=metric,
         consistency_level=level if level in CONSISTENCY_LEVELS else "Session",
         precision=str(begun.get("precision", "auto")),
+        decode=str(begun.get("decode", "auto")),
         crop=Crop(run.alpha, run.force_square),
     )
 

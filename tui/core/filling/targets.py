@@ -67,8 +67,9 @@ def signature(spec: BuildSpec) -> dict[str, object]:
             about[name] = _file_facts(value) if name in ("embeddings", "ids") else value
     if spec.source.embeddings is None and spec.source.embeddings_field is None:
         about.setdefault("model", "built-in")
-        if spec.precision != "auto":
-            about["precision"] = spec.precision
+        for name in ("precision", "decode"):
+            if (value := getattr(spec, name)) != "auto":
+                about[name] = value
         about.update({name: value for name, value in asdict(spec.crop).items() if value})
     return about
 

@@ -31,16 +31,22 @@ DIM = _SHAPE_DIM + _COLOUR_LEVELS**3
 
 
 class Descriptor:
-    """HOG and colour histogram as an `Embedder`. Its work is in `prepare`, so that it can be shared out."""
+    """HOG and colour histogram as an `Embedder`. Its work is in `prepare`, so that it can be shared out.
+
+    Args:
+        full: decode JPEGs at full scale.
+    """
 
     name = BUILTIN
     dim: int = DIM
     supports_prompts = False
-    input_size: tuple[int, int] | None = (2 * _SIDE, 2 * _SIDE)
     upright = True
     share: Literal["threads", "processes"] = "processes"
     batch_size = max_batch_size = 64
     notice = ""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.input_size: tuple[int, int] | None = None if full else (2 * _SIDE, 2 * _SIDE)
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """Describe one RGB picture by a vector of shape ``(dim,)`` and length 1."""

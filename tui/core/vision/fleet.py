@@ -61,7 +61,8 @@ class Fleet:
     """A model on several devices. The first member is started at once, the others when there is work for all.
 
     Args:
-        model, precision, batch_size: as in `tui.core.models.load_model` and `tui.core.embedding.embed`.
+        model, precision, decode: as in `tui.core.models.load_model`.
+        batch_size: as in `tui.core.embedding.embed`.
         devices: torch's names, one process for each; a name may come more than once.
         workers: decoders beside each member; the processors are shared when None.
         on_event: hears of the model's loading, and of devices that are given up.
@@ -78,6 +79,7 @@ class Fleet:
         devices: Sequence[str],
         *,
         precision: str = "auto",
+        decode: str = "auto",
         batch_size: int | None = None,
         workers: int | None = None,
         on_event: OnEvent = ignore,
@@ -88,7 +90,7 @@ class Fleet:
         if workers is None:
             workers = max(1, processors() // len(devices))
         self._posts = [
-            _Post(Start(model, name, precision, workers, batch_size), f"{name} (process {number})")
+            _Post(Start(model, name, precision, workers, batch_size, decode), f"{name} (process {number})")
             for number, name in enumerate(devices, 1)
         ]
         self._number = 0

@@ -66,7 +66,11 @@ class Member:
             return
         try:
             model = load_model(
-                start.model, device=start.device, precision=start.precision, on_event=self._tell_loading
+                start.model,
+                device=start.device,
+                precision=start.precision,
+                decode=start.decode,
+                on_event=self._tell_loading,
             )
             runner = Runner(model, start.batch_size)
             write(self._answers, Ready(model.dim, model.supports_prompts, runner.batch_size, model.notice))

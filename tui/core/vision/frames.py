@@ -20,6 +20,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     precision: str
     workers: int
     batch_size: int | None
+    decode: str = "auto"
 
 
 class Picture(msgspec.Struct, frozen=True, array_like=True):

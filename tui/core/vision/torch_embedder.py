@@ -76,6 +76,11 @@ class TorchEmbedder:
         sample = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8))
         self.dim = int(self.embed([self.prepare(sample)]).shape[1])
 
+    @property
+    def transforms(self) -> Any:
+        """What is done to a picture, as one callable or as steps."""
+        return self.inputs.whole or self.inputs.steps
+
     def prepare(self, image: Image.Image) -> Any:
         """uint8 of shape ``(h, w, 3)``, or what the model's own transform makes."""
         if self.inputs.whole is not None:
