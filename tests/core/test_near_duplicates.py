@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.making import all_ids, make_dataset, make_index, vectors
-from tui.core.near_duplicates import near_duplicates
+from tui.core import near_duplicates as core
+from tui.core.errors import Interrupted
+from tui.core.near_duplicates import NearDuplicates, near_duplicates
 from tui.core.querying.joined import Joined
 from tui.core.scope import Scope
 from tui.core.workspace import Workspace
@@ -55,6 +58,36 @@ def test_only_what_is_in_the_view_or_has_the_tag_is_grouped(
     assert groups(tags=["train"]) == [list(range(1, 30, 2)), [41, 43]]
     assert groups(where=[("number", "41")]) == []
     assert groups(view="some", tags=["val"]) == [list(range(20, 30, 2))]
+
+
+def test_groups_are_told_as_they_are_found_and_the_search_can_be_stopped(
+    engine_workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "_PAGE", 10)
+    monkeypatch.setattr(core, "_EVERY_S", 0.0)
+    monkeypatch.setattr(core, "_CALM", 0)
+    ws = engine_workspace
+    dataset = make_dataset(ws, unique_name("streamed"), 60)
+    rows = vectors(60, dim=32, seed=3)
+    for first in range(0, 60, 10):
+        rows[first + 1] = rows[first]
+    rows[59] = rows[0]
+    make_index(ws, Scope(dataset.name), "k", rows)
+    told: list[NearDuplicates] = []
+    found = near_duplicates(ws, dataset.name, "k", 0.999, tell=told.append)
+    assert (len(found.groups), len(found.spare), found.compared, found.total) == (6, 7, 60, 60)
+    assert [one.compared for one in told] == [10, 20, 30, 40, 50]
+    wholes = [{item.id for item in group} for group in found.groups]
+    for one in told:
+        assert one.total == 60
+        assert len(one.groups) == one.compared // 10
+        for group in one.groups:
+            assert any({item.id for item in group} <= whole for whole in wholes)
+
+    told.clear()
+    with pytest.raises(Interrupted):
+        near_duplicates(ws, dataset.name, "k", 0.999, tell=told.append, should_stop=lambda: len(told) > 1)
+    assert len(told) == 2
 
 
 def test_patches_that_are_alike_are_grouped(workspace: Workspace, unique_name: Name) -> None:

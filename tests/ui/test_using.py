@@ -16,9 +16,10 @@ from tests.ui.conftest import screen_text, told, until
 from tests.ui.test_search import DATASET, KEY, asked, browsing
 from tests.ui.test_search import digits as digits
 from tui.app import Kitescope
+from tui.core import near_duplicates
 from tui.core.documents.scopes import SampleInfo
 from tui.screens.asks import Narrowing
-from tui.screens.using import _listed
+from tui.screens.using import GroupsPage, _listed
 from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
 
@@ -112,6 +113,35 @@ async def test_a_readonly_connection_tags_nothing(
         for key, said in (("t", "can be tagged"), ("T", "can be tagged")):
             await pilot.press(key)
             await until(pilot, lambda said=said: said in told(app))
+
+
+async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
+    make_app: MakeApp, digits: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small pages, so that there is something to watch in so small an index.
+    monkeypatch.setattr(near_duplicates, "_PAGE", 5)
+    monkeypatch.setattr(near_duplicates, "_EVERY_S", 0.0)
+    app = make_app(search=(DATASET, KEY))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await browsing(pilot, app)
+        await pilot.press("D")
+        await _answer(pilot, app, "0.9")
+        await until(pilot, lambda: isinstance(app.screen, GroupsPage) and "1. /" in app.screen.body)
+        page = app.screen
+        assert isinstance(page, GroupsPage)
+        first = page.body
+        assert f" of {len(digits):,} vectors compared: " in screen_text(app)
+        await until(pilot, lambda: page.body != first)
+        await pilot.press("escape")
+        await until(pilot, lambda: "Stopped: nothing is tagged" in told(app))
+        assert not isinstance(app.screen, (GroupsPage, Confirm))
+        # A whole one ends with the question, whatever was shown before.
+        monkeypatch.setattr(near_duplicates, "_PAGE", 100)
+        await pilot.press("D")
+        await _answer(pilot, app, "0.9")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, (GroupsPage, Confirm)))
 
 
 async def test_near_duplicates_are_shown_and_tagged(make_app: MakeApp, digits: dict[str, str]) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from tui.cli.search import WHERE, condition
 from tui.cli.session import Session, command, json_option
+
+if TYPE_CHECKING:
+    from tui.core.near_duplicates import NearDuplicates
 
 
 @click.command(short_help="Find near-duplicates, in groups.")
@@ -45,17 +50,30 @@ def duplicates(
     ws = session.workspace()
     if add_tag is not None:
         ws.require_writable(f"tag in dataset {dataset!r}")
-    found = near_duplicates(
-        ws, dataset, key, threshold, view=view, tags=tags, where=conditions, tell=session.out.compared()
-    )
-    if add_tag is not None and found.spare:
-        field = require_run(ws, dataset, key).patches_field
-        results.tag(ws, dataset, found.spare, [add_tag], patches_field=field)
+    teller = _Teller(session)
+    try:
+        found = near_duplicates(
+            ws, dataset, key, threshold, view=view, tags=tags, where=conditions, tell=teller
+        )
+    except KeyboardInterrupt:
+        if teller.last is not None:
+            _show(session, teller.last, as_json)
+            session.out.say("Stopped: groups may be larger, and there may be more.")
+        raise
+    tagged = ""
+    if add_tag is not None:
+        tagged = f"; {len(found.spare)} tagged {add_tag}"
+        if found.spare:
+            field = require_run(ws, dataset, key).patches_field
+            results.tag(ws, dataset, found.spare, [add_tag], patches_field=field)
+    _show(session, found, as_json, tagged)
+
+
+def _show(session: Session, found: NearDuplicates, as_json: bool, tagged: str = "") -> None:
     if as_json:
         groups = [[item.id for item in group] for group in found.groups]
-        session.out.json(
-            {"threshold": threshold, "metric": found.metric, "compared": found.compared, "groups": groups}
-        )
+        facts = {"threshold": found.threshold, "metric": found.metric, "compared": found.compared}
+        session.out.json({**facts, "total": found.total, "groups": groups})
         return
     session.out.table(
         ("group", "id", "label", "file"),
@@ -66,5 +84,21 @@ def duplicates(
         ],
         empty="There are no near-duplicates at this threshold.",
     )
-    tagged = f"; {len(found.spare)} tagged {add_tag}" if add_tag is not None else ""
-    session.out.say(f"{len(found.groups)} groups in {found.compared:,} vectors{tagged}.")
+    of = "" if found.compared == found.total else f" of {found.total:,}"
+    session.out.say(f"{len(found.groups)} groups in {found.compared:,}{of} vectors{tagged}.")
+
+
+class _Teller:
+    """Tells how far it is, and keeps what was found for when it is interrupted."""
+
+    def __init__(self, session: Session) -> None:
+        self.last: NearDuplicates | None = None
+        self._tell = session.out.compared(self._found)
+
+    def __call__(self, so_far: NearDuplicates) -> None:
+        self.last = so_far
+        self._tell(so_far.compared, so_far.total)
+
+    def _found(self) -> str:
+        groups, spare = (len(self.last.groups), len(self.last.spare)) if self.last else (0, 0)
+        return f": {groups:,} groups so far, {spare:,} to spare"

@@ -175,14 +175,18 @@ class Output:
         """One line for people, on stderr."""
         self.verbatim(" ".join(text.split()))
 
-    def compared(self) -> Callable[[int, int], None]:
-        """Tells every ten seconds how many vectors of how many were compared: a large index takes minutes."""
+    def compared(self, found: Callable[[], str] = lambda: "") -> Callable[[int, int], None]:
+        """Tells every ten seconds how many vectors of how many were compared: a large index takes minutes.
+
+        Args:
+            found: what is told beside it.
+        """
         next_time = time.monotonic() + _EVERY
 
         def tell(done: int, total: int) -> None:
             nonlocal next_time
             if time.monotonic() >= next_time and done < total:
-                self.say(f"{done:,} of {total:,} vectors compared")
+                self.say(f"{done:,} of {total:,} vectors compared{found()}")
                 next_time = time.monotonic() + _EVERY
 
         return tell

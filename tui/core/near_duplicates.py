@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 # Most items have no double: few neighbours are asked of all, many of those that have many.
 _FEW, _MANY = 8, 1_024
+# What is found so far is told this often; of very many groups so much less often, as telling takes its time.
+_EVERY_S, _CALM = 0.5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,14 @@ class NearDuplicates:
 
     Attributes:
         groups: in each the item that was added first comes first: it is the one to keep.
-        compared: how many vectors were looked at.
+        compared: how many of ``total`` vectors were looked at; until all were, groups may grow and join.
     """
 
     threshold: float
     metric: str
     groups: tuple[tuple[SampleInfo, ...], ...]
     compared: int
+    total: int
 
     @property
     def spare(self) -> tuple[str, ...]:
@@ -56,7 +60,7 @@ def near_duplicates(
     view: str | None = None,
     tags: Sequence[str] = (),
     where: Sequence[tuple[str, str]] = (),
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[NearDuplicates], None] = lambda so_far: None,
     should_stop: ShouldStop = never,
 ) -> NearDuplicates:
     """Find near-duplicates by asking the index for the neighbours of each of its vectors.
@@ -68,7 +72,7 @@ def near_duplicates(
         threshold: the least score of a pair, by the index's metric; for euclidean the largest squared
             distance.
         view, tags, where: only among these, as in ``Scope``.
-        tell: hears how many vectors of how many were looked at.
+        tell: hears what is found so far, twice a second at most; not the whole, which is returned.
 
     Raises:
         UnknownName: there is no such dataset, run, view or field.
@@ -91,17 +95,24 @@ def near_duplicates(
         )
     items = _items(ws, run.collection or "", scope if scope != run.scope else None, should_stop)
     joined = Joined(len(items))
-    done = 0
+    known: dict[str, SampleInfo] = {}
+
+    def grouped(done: int) -> NearDuplicates:
+        members, labels = joined.groups()
+        groups = _groups(ws, scope, run.collection or "", items.at(members), labels, known)
+        return NearDuplicates(threshold, metric, tuple(groups), done, len(items))
+
+    done, next_time = 0, time.monotonic() + _EVERY_S
     for ids in items.pages(size=_PAGE):
         if should_stop():
             raise Interrupted("The search for duplicates was stopped")
         for rows, columns in _pairs(ws, run, metric, threshold, items, ids):
             joined.join(rows, columns)
         done += len(ids)
-        tell(done, len(items))
-    members, labels = joined.groups()
-    groups = _groups(ws, scope, run.collection or "", items.at(members), labels)
-    return NearDuplicates(threshold, metric, tuple(groups), done)
+        if done < len(items) and (began := time.monotonic()) >= next_time:
+            tell(grouped(done))
+            next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
+    return grouped(done)
 
 
 def _items(ws: Workspace, collection: str, scope: Scope | None, should_stop: ShouldStop) -> IdSet:
@@ -165,14 +176,19 @@ def _is_near(one: Neighbour, metric: Metric, threshold: float) -> bool:
 
 
 def _groups(
-    ws: Workspace, scope: Scope, collection: str, members: Sequence[str], labels: Sequence[int]
+    ws: Workspace,
+    scope: Scope,
+    collection: str,
+    members: Sequence[str],
+    labels: Sequence[int],
+    known: dict[str, SampleInfo],
 ) -> list[tuple[SampleInfo, ...]]:
-    """What belongs together, without what is gone from the dataset."""
+    """What belongs together, without what is gone from the dataset; ``known`` gains what was not known."""
     from tui.core.documents.scopes import present
 
-    known: dict[str, SampleInfo] = {}
-    for start in range(0, len(members), _PAGE):
-        page, samples = members[start : start + _PAGE], None
+    new = [id for id in members if id not in known]
+    for start in range(0, len(new), _PAGE):
+        page, samples = new[start : start + _PAGE], None
         if scope.patches_field is not None:
             page, samples, _ = ws.milvus().rows(collection, page, strong=False)
         known.update(present(ws, scope, page, samples))

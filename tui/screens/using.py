@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.message import Message
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from tui.messages import RefreshRequested
+from tui.messages import Failed, RefreshRequested
 from tui.screens.asks import Narrowing
 from tui.screens.base import core_call
 from tui.screens.searching import Searching
 from tui.widgets.dialogs import Ask as AskDialog
-from tui.widgets.dialogs import Confirm
+from tui.widgets.dialogs import Confirm, Page
 from tui.widgets.pick import Pick
 from tui.widgets.text import plain
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
 _GROUPS_SHOWN, _MEMBERS_SHOWN = 200, 20
+_COMPARING = "comparing every vector"
 _OWN = {
     "csv": "csv: a table",
     "json": "json: the same with every value as it is",
@@ -64,6 +66,30 @@ class Grouped(Message):
         self.run = run
         self.found = found
         super().__init__()
+
+
+class GroupedSoFar(Message):
+    """What near-duplicates are found while the index is compared."""
+
+    def __init__(self, found: NearDuplicates) -> None:
+        self.found = found
+        super().__init__()
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest is worth drawing."""
+        return isinstance(message, GroupedSoFar)
+
+
+class GroupsPage(Page):
+    """The groups of near-duplicates, growing while the index is compared."""
+
+    HINT = "esc stops · y copy"
+
+    def show(self, found: NearDuplicates) -> None:
+        """Another state of it; who reads in the middle stays there."""
+        self.body = "\n".join(_lines(found)) or "None so far."
+        self.query_one(".dialog-title", Static).update(f"{_so_far(found)}  ({self.HINT})")
+        self.query_one("#page-text", Static).update(self._text())
 
 
 class Using(Searching):
@@ -196,13 +222,18 @@ class Using(Searching):
         typed = await self.ask(AskDialog(title, value="" if far else "0.98", wrong=_wrong_number))
         if typed:
             self._cancel()
-            self._wait(self._load_duplicates(run, float(typed), self._narrowing), "comparing every vector")
+            self._wait(self._load_duplicates(run, float(typed), self._narrowing), _COMPARING)
 
     @core_call("searching")
     def _load_duplicates(self, run: RunInfo, threshold: float, narrowing: Narrowing) -> Message | None:
         from tui.core.near_duplicates import near_duplicates
 
         worker = get_current_worker()
+
+        def tell(so_far: NearDuplicates) -> None:
+            if not worker.is_cancelled:
+                self.post_message(GroupedSoFar(so_far))
+
         found = near_duplicates(
             self.kitescope.workspace,
             run.dataset,
@@ -211,26 +242,50 @@ class Using(Searching):
             view=narrowing.view,
             tags=narrowing.tags,
             where=narrowing.conditions(run.patches_field),
+            tell=tell,
             should_stop=lambda: worker.is_cancelled,
         )
         return Grouped(run, found)
 
+    @on(GroupedSoFar)
+    def _show_growing(self, message: GroupedSoFar) -> None:
+        if self._waiting is None or self._waiting.words != _COMPARING:
+            return
+        shown = self.app.screen
+        if isinstance(shown, GroupsPage):
+            if shown.is_mounted:
+                shown.show(message.found)
+        elif self.is_current:
+            page = GroupsPage(_so_far(message.found), "\n".join(_lines(message.found)))
+            self.app.push_screen(page, self._stop_comparing)
+
+    def _stop_comparing(self, _answer: None) -> None:
+        if self._waiting is not None and self._waiting.words == _COMPARING:
+            self._cancel()
+            self._tell_facts()
+            self.tell("Stopped: nothing is tagged.")
+
+    @on(Failed)
+    def _close_groups(self, message: Failed) -> None:
+        if message.doing == "searching":
+            self._leave_groups()
+
+    def _leave_groups(self) -> None:
+        self._waiting = None
+        if isinstance(self.app.screen, GroupsPage):
+            self.app.screen.dismiss()
+
     @on(Grouped)
     @work(group="use")
     async def _show_groups(self, message: Grouped) -> None:
-        self._waiting = None
+        self._leave_groups()
         self._tell_facts()
         found, run = message.found, message.run
         if not found.groups:
             self.tell(f"No two of {found.compared:,} are that near (threshold {found.threshold:g}).")
             return
         spare = found.spare
-        lines = [
-            f"{number}. " + "\n   ".join(_listed(group))
-            for number, group in enumerate(found.groups[:_GROUPS_SHOWN], 1)
-        ]
-        if (more := len(found.groups) - _GROUPS_SHOWN) > 0:
-            lines.append(f"… and {more:,} groups more")
+        lines = _lines(found)
         title = f"{len(found.groups):,} groups of near-duplicates. Tag {len(spare):,} as duplicate?"
         body = "All but the first of each group, which was added first:\n\n" + "\n".join(lines)
         if await self.ask(Confirm(title, body, yes="Tag")) and self._writable("tagged"):
@@ -258,6 +313,21 @@ def _wrong_number(text: str) -> str:
     except ValueError:
         return "Give a number, such as 0.98"
     return ""
+
+
+def _so_far(found: NearDuplicates) -> str:
+    counts = f"{len(found.groups):,} groups, {len(found.spare):,} files to spare"
+    return f"{found.compared:,} of {found.total:,} vectors compared: {counts}"
+
+
+def _lines(found: NearDuplicates) -> list[str]:
+    """The first groups, each with its files, and how many more there are."""
+    lines = [
+        f"{number}. " + "\n   ".join(_listed(group))
+        for number, group in enumerate(found.groups[:_GROUPS_SHOWN], 1)
+    ]
+    more = len(found.groups) - _GROUPS_SHOWN
+    return [*lines, f"… and {more:,} groups more"] if more > 0 else lines
 
 
 def _listed(group: Sequence[SampleInfo]) -> list[str]:
