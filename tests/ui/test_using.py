@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,25 +119,36 @@ async def test_a_readonly_connection_tags_nothing(
 async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
     make_app: MakeApp, digits: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small pages, so that there is something to watch in so small an index.
+    # Small pages, each compared when the test says so: nothing ends before it was looked at.
     monkeypatch.setattr(near_duplicates, "_PAGE", 5)
     monkeypatch.setattr(near_duplicates, "_EVERY_S", 0.0)
+    monkeypatch.setattr(near_duplicates, "_CALM", 0)
+    gate, pairs = threading.Semaphore(0), near_duplicates._pairs
+
+    def gated(*arguments: Any) -> Any:
+        assert gate.acquire(timeout=60)
+        yield from pairs(*arguments)
+
+    monkeypatch.setattr(near_duplicates, "_pairs", gated)
     app = make_app(search=(DATASET, KEY))
     async with app.run_test(size=(120, 34)) as pilot:
         await browsing(pilot, app)
         await pilot.press("D")
         await _answer(pilot, app, "0.9")
-        await until(pilot, lambda: isinstance(app.screen, GroupsPage) and "1. /" in app.screen.body)
+        await until(
+            pilot,
+            lambda: gate.release() or (isinstance(app.screen, GroupsPage) and "1. /" in app.screen.body),
+        )
         page = app.screen
         assert isinstance(page, GroupsPage)
         first = page.body
         assert f" of {len(digits):,} vectors compared: " in screen_text(app)
-        await until(pilot, lambda: page.body != first)
+        await until(pilot, lambda: gate.release() or page.body != first)
         await pilot.press("escape")
         await until(pilot, lambda: "Stopped: nothing is tagged" in told(app))
         assert not isinstance(app.screen, (GroupsPage, Confirm))
         # A whole one ends with the question, whatever was shown before.
-        monkeypatch.setattr(near_duplicates, "_PAGE", 100)
+        gate.release(1_000)
         await pilot.press("D")
         await _answer(pilot, app, "0.9")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
