@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from rich.text import Text
+from textual import on
 from textual.app import App, ComposeResult
 from textual.widgets import DataTable, OptionList
 
@@ -96,3 +97,29 @@ async def test_rows_are_sorted_by_any_column_and_that_is_remembered(mongod: Mong
         table = again.screen.query_one("#runs", FittedTable)
         await until(pilot, lambda: len(table.shown) == 3, 60)
         assert table.shown[0] == "d\ntwo"
+
+
+class _Telling(_Table):
+    """Keeps the key of the row that was last said to be under the cursor."""
+
+    told: str | None = None
+
+    @on(DataTable.RowHighlighted)
+    def _highlighted(self) -> None:
+        self.told = self.query_one(FittedTable).current_key
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+async def test_another_row_under_the_cursor_is_told_though_the_cursor_did_not_move(at: int):
+    app = _Telling()
+    async with app.run_test(size=(30, 10)) as pilot:
+        table = app.query_one(FittedTable)
+        table.show([TableRow(key, (cell(key), cell("x")), (key, 1), key) for key in "abcdef"])
+        table.move_cursor(row=at)
+        await until(pilot, lambda: app.told == "abcdef"[at])
+        table.filter("c")
+        await until(pilot, lambda: app.told == "c")
+        table.filter("nothing")
+        await until(pilot, lambda: app.told is None)
+        table.filter("")
+        await until(pilot, lambda: app.told == table.current_key is not None)

@@ -14,7 +14,7 @@ from textual import on
 from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable
-from textual.widgets.data_table import RowDoesNotExist
+from textual.widgets.data_table import RowDoesNotExist, RowKey
 
 from tui import keys
 from tui.widgets.pick import Pick
@@ -148,6 +148,9 @@ class RowTable(DataTable[Text], inherit_bindings=False):
             self._place_rows(place)
         if current in place:
             self.go_to(current)
+        elif (key := self.current_key) != current:
+            # The cursor did not move, so DataTable tells nobody that another row, or none, is under it.
+            self.post_message(self.RowHighlighted(self, self.cursor_row, RowKey(key)))
 
     def _place_rows(self, place: dict[str, int]) -> None:
         # DataTable sorts by what cells hold, and asks for each row's key once, in the order of its rows.
