@@ -55,8 +55,9 @@ TABLE = [
     _key("sort-by", "S", "sort_by", "Sort by", tip="Choose the column to sort by, and which way"),
 ]
 
+# Keys that open a line to type into come first: what is typed at once behind them must not reach the table.
 FILTER = [
-    _key("filter", "slash", "filter", "Filter", show=True, tip="Type to narrow the rows"),
+    _key("filter", "slash", "filter", "Filter", show=True, priority=True, tip="Type to narrow the rows"),
     _key("next-match", "n", "next_match", "Next match"),
     _key("previous-match", "N", "previous_match", "Previous match"),
 ]
@@ -190,7 +191,7 @@ SEARCH = [
         show=True,
         tip="Search by the picture under the cursor",
     ),
-    _key("search-query", "slash,i", "query", "Query", show=True, tip="Text, id:… or file:…"),
+    _key("search-query", "slash,i", "query", "Query", show=True, priority=True, tip="Text, id:… or file:…"),
     _key(
         "search-marked",
         "m",

@@ -8,6 +8,7 @@ import pytest
 from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
+from textual.events import Key
 from textual.widgets import DataTable, OptionList
 
 from tests.conftest import settings_for
@@ -17,6 +18,7 @@ from tui.app import Kitescope
 from tui.core.documents.run_list import RunInfo
 from tui.preferences import Last
 from tui.state import RunsLoaded, apply
+from tui.widgets.filter import FilterBar
 from tui.widgets.fitted import FitColumn, FittedTable
 from tui.widgets.pick import Pick
 from tui.widgets.run_view import RUN_COLUMNS
@@ -123,3 +125,20 @@ async def test_another_row_under_the_cursor_is_told_though_the_cursor_did_not_mo
         await until(pilot, lambda: app.told is None)
         table.filter("")
         await until(pilot, lambda: app.told == table.current_key is not None)
+
+
+async def test_what_is_typed_at_once_behind_the_key_of_the_filter_is_text(
+    mongod: Mongod, milvus_lite: MilvusLite
+):
+    runs = tuple(RunInfo("d", key, "similarity", "milvus", collection=f"c{key}") for key in ("one", "a/di"))
+    app = Kitescope(settings_for(mongod, milvus_lite), last=Last(screen="runs"))
+    app.begin = lambda: None  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.state = apply(app.state, RunsLoaded(runs))
+        table = app.screen.query_one("#runs", FittedTable)
+        await until(pilot, lambda: len(table.shown) == 2 and table.has_focus)
+        for key, character in (("slash", "/"), ("a", "a"), ("slash", "/"), ("d", "d"), ("i", "i")):
+            app.post_message(Key(key, character))
+        await until(pilot, lambda: app.screen.query_one(FilterBar).value == "a/di")
+        await until(pilot, lambda: table.shown == ("d\na/di",))
+        assert not table.marks

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from textual import on, work
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.dom import DOMNode
@@ -137,6 +138,15 @@ class BaseScreen(Screen[None]):
             return True
         return False
 
+    def skip_while_typing(self) -> None:
+        """Leave a key that comes before all others to the line that one types into.
+
+        Raises:
+            SkipAction: there is one, and the key is a character of it.
+        """
+        if isinstance(self.focused, Input):
+            raise SkipAction
+
     def tell(self, why: str) -> None:
         """Say why a key cannot act now."""
         self.notify(why, severity="warning", markup=False, timeout=4)
@@ -153,6 +163,7 @@ class BaseScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Open the filter line."""
+        self.skip_while_typing()
         if self.table() is None:
             self.tell("There is nothing to filter here.")
         else:

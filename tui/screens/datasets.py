@@ -239,6 +239,7 @@ class DatasetsScreen(BaseScreen):
 
     def action_filter(self) -> None:
         """Open the filter line, and show the list that it narrows."""
+        self.skip_while_typing()
         self.remove_class("-inside")
         super().action_filter()
 

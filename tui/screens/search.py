@@ -75,6 +75,7 @@ class SearchScreen(Remembering, Opening):
 
     def action_query(self) -> None:
         """Type a question."""
+        self.skip_while_typing()
         if self._run is None:
             self.tell("Choose an index first: press o.")
             return

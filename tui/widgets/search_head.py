@@ -154,7 +154,8 @@ class SearchHead(Horizontal):
         """Type into the line."""
         line = self.query_one(QueryLine)
         line.placeholder = placeholder
-        line.focus()
+        # At once, as in the filter: what is typed meanwhile would be keys of the grid.
+        self.screen.set_focus(line)
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
