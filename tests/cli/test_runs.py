@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
 
 from tests.cli.program import Cli, one_error_line
@@ -134,3 +136,40 @@ def test_runs_are_matched_sorted_and_one_that_cannot_be_judged_hides_no_other(
     )
     ran = cli("runs", "list", grouped.name, "--json")
     assert [run["health"] for run in ran.json] == [None] and "grouped" in ran.err
+
+
+def test_a_milvus_that_does_not_answer_is_waited_for_once_not_once_per_run(
+    cli: Cli, workspace: Workspace, unique_name: Name
+) -> None:
+    name = unique_name("silent").replace("-", "_")
+    make_dataset(workspace, name, 2)
+    knocks = 0
+
+    def listed() -> list[dict[str, object]]:
+        nonlocal knocks
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(50)
+            uri = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            found: list[dict[str, object]] = cli(
+                "--timeout", "1", "--milvus-uri", uri, "runs", "list", name, "--json"
+            ).json
+            listener.settimeout(0.0)
+            kept = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    kept.append(listener.accept()[0])
+            knocks = len(kept)
+            for one in kept:
+                one.close()
+        return found
+
+    make_index(workspace, Scope(name), "one", vectors(2))
+    (only,) = listed()
+    assert (only["health"], only["expected"]) == ("unreachable", 2)
+    alone = knocks
+    assert alone > 0
+    for key in ("two", "three", "four"):
+        make_index(workspace, Scope(name), key, vectors(2))
+    assert [(run["health"], run["expected"]) for run in listed()] == [("unreachable", 2)] * 4
+    assert knocks == alone

@@ -13,6 +13,7 @@ from tests.core.making import make_dataset, make_index, python, vectors
 from tests.engines.servers import MilvusLite, Mongod
 from tui.core import datasets
 from tui.core.datasets import EmbeddingsField, Scope
+from tui.core.documents.schema import unknown
 from tui.core.errors import EngineUnreachable, ReadOnly, UnknownName
 from tui.core.workspace import Workspace
 
@@ -146,3 +147,9 @@ def test_readonly_refuses_to_change_datasets(workspace: Workspace, unique_name: 
         with pytest.raises(ReadOnly):
             datasets.import_dataset(ws, "/tmp", "x")
         assert name in [info.name for info in datasets.list_datasets(ws)]
+
+
+def test_an_unknown_name_tells_ten_that_there_are_and_how_many_more():
+    told = unknown("field", "zzz", [f"{n:02}" for n in range(13)])
+    assert told.remedy.endswith("'08', '09', and 3 more")
+    assert "more" not in unknown("field", "zzz", ["01", "02"]).remedy

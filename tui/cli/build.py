@@ -195,7 +195,10 @@ def _spec(settings: Settings, **given: Any) -> BuildSpec:
     from tui.core.indexes import BuildSpec, Crop
     from tui.core.milvus import IndexSpec
     from tui.core.scope import Scope
+    from tui.core.vision import devices
 
+    # Also for the built-in model, which runs on the CPU: a word that is no device is a mistake.
+    devices.named(given["device"])
     return BuildSpec(
         scope=Scope(
             given["dataset"],

@@ -119,7 +119,7 @@ def root(
 
 def _open_ui(session: Session, image_protocol: str) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("The UI needs a terminal. See 'kitescope --help' for the commands")
+        raise click.UsageError("The UI needs a terminal")
     session.out.log_to(paths.log_file())
     settings = session.settings(ask=False)
     from tui import app

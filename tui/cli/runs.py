@@ -71,7 +71,7 @@ def list_(
         ws, dataset, type=kind, patches_field=patches_field, supports_prompts=supports_prompts or None
     )
     if not no_health:
-        found = [_with_health(session, run) for run in found]
+        found = _with_health(session, found)
     found = [run for run in found if _fits(run, words)]
     if sort:
         found.sort(key=lambda run: _order(getattr(run, sort)), reverse=reverse)
@@ -179,18 +179,23 @@ def snippet(session: Session, dataset: str, key: str) -> None:
     session.out.text(core.snippet(session.workspace(), dataset, key))
 
 
-def _with_health(session: Session, run: RunInfo) -> RunInfo:
-    """The run with its health; one that cannot be judged, such as a grouped one, hides no other."""
+def _with_health(session: Session, found: list[RunInfo]) -> list[RunInfo]:
+    """The runs with their health; one that cannot be judged, such as a grouped one, hides no other."""
     from tui.core.errors import EngineUnreachable, KitescopeError
     from tui.core.runs import with_health
 
-    try:
-        return with_health(session.workspace(), run)
-    except EngineUnreachable:
-        raise
-    except KitescopeError as error:
-        session.out.say(f"{run.dataset}/{run.brain_key}: {error}")
-        return run
+    told, reachable = [], True
+    for run in found:
+        try:
+            # A server that does not answer is waited for once, not once per run.
+            run = with_health(session.workspace(), run, reachable=reachable)
+        except EngineUnreachable:
+            raise
+        except KitescopeError as error:
+            session.out.say(f"{run.dataset}/{run.brain_key}: {error}")
+        reachable = reachable and run.health != "unreachable"
+        told.append(run)
+    return told
 
 
 def _order(value: Any) -> tuple[bool, Any]:

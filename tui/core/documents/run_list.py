@@ -115,13 +115,16 @@ def runs_on(ws: Workspace, collection: str) -> list[RunInfo]:
     return [_info(document) for document in all_runs(ws) if document.collection == collection]
 
 
-def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
+def with_health(ws: Workspace, run: RunInfo, *, reachable: bool = True) -> RunInfo:
     """Fill in counts and a quick verdict from them; ``indexes.check`` gives the exact one.
 
     The verdict compares how many vectors the collection has with how many items are in scope: fewer is
     ``incomplete``, more is ``stale``. As many missing as stale look ``ok``, and duplicates look stale.
     A run that is no index in Milvus comes back as it is. A collection that its owner released from a
     server's memory is not loaded for this: its health stays unknown.
+
+    Args:
+        reachable: False where Milvus is known not to answer: then it is not waited for again.
     """
     from tui.core.datasets import count
 
@@ -129,6 +132,8 @@ def with_health(ws: Workspace, run: RunInfo) -> RunInfo:
         return run
     # With a model beside the field, a sync can embed what the field lacks.
     expected = count(ws, run.scope, run.embeddings_field if run.model is None else None)
+    if not reachable:
+        return replace(run, expected=expected, health="unreachable")
     try:
         milvus = ws.milvus()
         if run.collection is None or not milvus.exists(run.collection):

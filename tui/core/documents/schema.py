@@ -157,7 +157,7 @@ def unknown(what: str, name: str, known: list[str], see: str = "") -> UnknownNam
     if near:
         remedy = "Close names: " + ", ".join(repr(n) for n in near)
     elif known:
-        more = ", ..." if known[10:] else ""
+        more = f", and {len(known) - 10:,} more" if known[10:] else ""
         remedy = "There are: " + ", ".join(repr(n) for n in sorted(known)[:10]) + more
     else:
         remedy = see or f"There is no {what} yet"
