@@ -208,6 +208,8 @@ SEARCH = [
         "search-browse", "b", "browse", "Browse", show=True, tip="Every picture of the dataset, to start from"
     ),
     _key("search-detail", "d", "detail", "Large", show=True, tip="The picture under the cursor, large"),
+    _key("search-facts-down", "J,shift+down", "facts(3)", "Facts down", tip="What is told about the picture"),
+    _key("search-facts-up", "K,shift+up", "facts(-3)", "Facts up", tip="Back to what is told first"),
     _key("search-labels", "c", "labels", "Labels", tip="Draw labels on the large picture, or leave them off"),
     _key("search-more", "M", "more", "More", tip="Load more results"),
     _key("search-narrow", "v", "narrow", "Narrow", show=True, tip="By saved view, tag, label or field value"),

@@ -243,6 +243,10 @@ class SearchScreen(Remembering, Opening):
             self.call_after_refresh(self.focus_main)
         self.call_after_refresh(self._tell_facts)
 
+    def action_facts(self, by: int) -> None:
+        """Further down or up in what is told about the picture."""
+        self.query_one(DetailPane).scroll_facts(by)
+
     def action_zoom(self, by: int) -> None:
         """Larger or smaller pictures."""
         if not self.grid.set_zoom(by):

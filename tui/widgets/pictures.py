@@ -74,7 +74,9 @@ class PictureWidget(Widget):
     def _restyle(self) -> None:
         ground = self.background_colors[1]
         error = Color.parse(self.app.theme_variables.get("error", "#d06060"))
-        look = Look(_hex(ground), _hex(ground.blend(self.styles.color, 0.6)), _hex(error))
+        look = Look(
+            _hex(ground), _hex(ground.blend(self.styles.color, 0.6)), _hex(readable_on(ground, error))
+        )
         if self._painter.set_style(self.protocol, look):
             self.draw_again()
 
@@ -252,6 +254,29 @@ class ThumbnailStrip(PictureWidget):
 
 def _same_picture(one: Subject | None, other: Subject | None) -> bool:
     return one is not None and other is not None and replace(one, labels=()) == replace(other, labels=())
+
+
+def readable_on(ground: Color, colour: Color) -> Color:
+    """The colour, as much lighter or darker as it takes to be read (a contrast of 4.5) on a ground.
+
+    ANSI themes name the terminal's red, and what it is there is not known: the darkest it may be counts.
+    """
+    colour = Color(*colour.rgb)
+    away = Color(255, 255, 255) if _luminance(ground) < 0.18 else Color(0, 0, 0)
+    shades = (colour.blend(away, step / 10) for step in range(11))
+    return next((shade for shade in shades if contrast(ground, shade) >= 4.5), away)
+
+
+def contrast(one: Color, other: Color) -> float:
+    """How well one is read on the other, from 1 to 21, as WCAG has it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    parts = (part / 255 for part in colour.rgb)
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _hex(colour: Color) -> str:
