@@ -22,8 +22,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Who writes comes first: an index is built in what is left of the processors.
-_NICE = 5
+# Who writes comes first: an index is built in what is left of the processors. Most Linux kernels weigh this
+# within a session only, and a server is one of its own: beside other programs the index still gets its share.
+_NICE = 10
 
 _Place = tuple[int, int]
 
