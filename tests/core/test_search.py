@@ -115,7 +115,9 @@ def test_by_a_file_of_vectors(
     assert _ids(by(rows[6:7].astype(np.float64))) == [ids[6]]
     for array, says in [
         (rows[0][:5], "vectors of 5 numbers, but index 'k' has 8"),
-        (np.full(8, np.nan), "NaN"),
+        (np.full(8, np.nan), "NaN or infinite numbers[.] Save one of"),
+        (np.zeros(8), "no direction"),
+        (np.stack([rows[0], -rows[0]]), "no direction"),
         (np.array(["a"] * 8), "not numbers"),
         (np.ones((2, 2, 2)), "no vector"),
         (np.ones((0, 8)), "no vector"),
@@ -123,8 +125,9 @@ def test_by_a_file_of_vectors(
         with pytest.raises(InvalidInput, match=says):
             by(array)
     (tmp_path / "q.npy").write_text("junk")
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="cannot be read") as told:
         search(workspace, Query(name, "k", vector=str(tmp_path / "q.npy")))
+    assert "pickle" not in str(told.value), "that is a matter of numpy's, not of a text file"
     (tmp_path / "empty.npy").touch()
     with pytest.raises(InvalidInput, match="cannot be read"):
         search(workspace, Query(name, "k", vector=str(tmp_path / "empty.npy")))

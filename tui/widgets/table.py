@@ -148,9 +148,9 @@ class RowTable(DataTable[Text], inherit_bindings=False):
             self._place_rows(place)
         if current in place:
             self.go_to(current)
-        elif (key := self.current_key) != current:
+        elif (now := self.current_key) != current:
             # The cursor did not move, so DataTable tells nobody that another row, or none, is under it.
-            self.post_message(self.RowHighlighted(self, self.cursor_row, RowKey(key)))
+            self.post_message(self.RowHighlighted(self, self.cursor_row, RowKey(now)))
 
     def _place_rows(self, place: dict[str, int]) -> None:
         # DataTable sorts by what cells hold, and asks for each row's key once, in the order of its rows.

@@ -143,9 +143,7 @@ def _text_ids(path: Path) -> Iterator[list[str]]:
 
 def _open(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Not numpy.load, which takes any file that is none for a pickle.
+        return np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise InvalidInput(f"{path} cannot be read as .npy: {error}", "Save it with numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise InvalidInput(f"{path} holds several arrays", "Save the one that is meant with numpy.save")
-    return array

@@ -56,6 +56,8 @@ class Query:
     only: tuple[str, ...] = ()
 
 
+# Examples of length one that cancel out leave what float32 is wrong by.
+_NO_LENGTH = 1e-6
 # Turns a query's text or picture into a vector with the run's model: (run, query) -> (dim,).
 Embed = Callable[["RunInfo", Query], "NDArray[np.float32]"]
 
@@ -86,7 +88,8 @@ def query_vector(
 
     Raises:
         KitescopeError: an id that is not in the index, by name; or a picture that cannot be read.
-        InvalidInput: a text for a model that takes none, a file that holds no such vector.
+        InvalidInput: a text for a model that takes none, a file that holds no such vector, or examples
+            that leave no direction to compare by.
     """
     known = _of_ids(ws, run, list(dict.fromkeys((*query.ids, *query.not_ids))))
     towards = _positives(ws, run, query, embed or embed_here, known)
@@ -97,8 +100,15 @@ def query_vector(
     negative = _mean(run, away) if away is not None else None
     if positive is None:
         assert negative is not None
-        return -negative
-    return positive if negative is None else 2 * positive - negative
+        vector = -negative
+    else:
+        vector = positive if negative is None else 2 * positive - negative
+    if run.metric == "cosine" and float(np.linalg.norm(vector)) < _NO_LENGTH:
+        raise InvalidInput(
+            "What is searched for has no direction, and cosine compares nothing else",
+            "Give examples that do not cancel out",
+        )
+    return vector
 
 
 def embed_here(run: RunInfo, query: Query) -> NDArray[np.float32]:
@@ -198,19 +208,20 @@ def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> Kitesc
 
 def _read(path: Path) -> NDArray[np.float32]:
     try:
-        array = np.load(path.expanduser(), allow_pickle=False)
+        # Not numpy.load, which takes any file that is none for a pickle.
+        array = np.lib.format.open_memmap(path.expanduser(), mode="r")
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {path}") from error
     except (OSError, ValueError, EOFError) as error:
         raise InvalidInput(f"{path} cannot be read as .npy: {error}", "Write it with numpy.save") from error
-    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or not array.size:
+    if array.ndim not in (1, 2) or not array.size:
         raise InvalidInput(f"{path} holds no vector", "Save an array of shape (dim,) or (n, dim)")
     try:
         vectors = np.atleast_2d(array).astype(np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{path} holds {array.dtype}, not numbers") from error
     if not np.isfinite(vectors).all():
-        raise InvalidInput(f"{path} holds NaN or infinite numbers")
+        raise InvalidInput(f"{path} holds NaN or infinite numbers", "Save one of finite numbers")
     return vectors
 
 
