@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import App
 from textual.message import Message
 from textual.reactive import reactive
-from textual.worker import Worker
+from textual.worker import Worker, get_current_worker
 
 from tui.core.errors import KitescopeError
 from tui.messages import (
@@ -227,7 +227,7 @@ class SessionApp(App[None]):
                 self._load_datasets()
             if {"runs", "all"} & set(message.what):
                 self._load_runs()
-        self._read_jobs()
+        self._jobs_read = self._read_jobs()
 
     @core_call("reading datasets")
     def _load_datasets(self) -> Message | None:
@@ -255,6 +255,8 @@ class SessionApp(App[None]):
         try:
             jobs = tuple(supervisor.list_jobs())
         except KitescopeError as error:
+            if get_current_worker().is_cancelled:
+                return None  # another one reads, and tells
             # What was last known stays on the screen, and that it does is said once.
             told, self._jobs_unread = self._jobs_unread, error
             if told is not None:

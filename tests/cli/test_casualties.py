@@ -65,7 +65,7 @@ def test_a_dataset_of_videos_is_refused_with_what_to_do(
     made = fo.Dataset(unique_name("videos"), persistent=True)
     made.add_sample(fo.Sample(filepath="/a.mp4"))
     ran = cli("build", made.name, "k", "--json", ok=False)
-    error = one_error_line(ran)
     made.delete()
+    error = one_error_line(ran)
     assert ran.code == 2 and "holds videos" in error
     assert "dataset.to_frames(sample_frames=True)" in error and "a field or a file of vectors" in error

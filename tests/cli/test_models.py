@@ -20,7 +20,7 @@ def test_a_model_that_is_there_is_loaded_and_described(home: Path) -> None:
     assert (told["source"], told["dim"], told["supports_prompts"]) == ("user", 3, True)
 
 
-CLOSED = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+CLOSED = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "no_proxy": ""}
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "huggingface:nobody/nothing"])

@@ -152,7 +152,7 @@ def test_a_milvus_that_does_not_answer_is_waited_for_once_not_once_per_run(
             listener.listen(50)
             uri = f"http://127.0.0.1:{listener.getsockname()[1]}"
             found: list[dict[str, object]] = cli(
-                "--timeout", "1", "--milvus-uri", uri, "runs", "list", name, "--json"
+                "--timeout", "3", "--milvus-uri", uri, "runs", "list", name, "--json"
             ).json
             listener.settimeout(0.0)
             kept = []

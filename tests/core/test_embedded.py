@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +101,20 @@ def test_after_a_kill9_the_same_connection_works_again() -> None:
         assert workspace.milvus().collections() == ["kept"]
         assert server().pid != pid
         assert embedded.milvus_server().ensure(5.0) == uri
+
+
+def test_a_lock_that_is_let_go_in_a_moment_is_waited_for() -> None:
+    """One that was killed has its folder locked until the kernel has taken its memory back."""
+    embedded.milvus_server().ensure(5.0)
+    embedded.stop()
+    with (embedded.milvus_data() / "LOCK").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        letting_go = threading.Timer(0.5, lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        letting_go.start()
+        began = time.monotonic()
+        assert embedded.milvus_server().ensure(5.0).startswith("unix:")
+        assert time.monotonic() - began >= 0.5
+        letting_go.join()
 
 
 @pytest.mark.parametrize("text", [None, "", "{not json", '{"pid": 1}', '{"pid": "x"}', "[]"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import statistics
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -185,19 +188,27 @@ def test_our_servers_count_and_list_what_was_just_written_in_a_fraction_of_the_t
     milvus.upsert(name, ids, ids, vectors)
     try:
         server = psutil.Process(milvus_lite.pid)
-        before = server.cpu_times()
+        rounds = []
         for _ in range(5):
+            before = server.cpu_times()
             assert milvus.id_page(name, None) == ids
             assert milvus.count(name) == len(ids)
-        after = server.cpu_times()
+            after = server.cpu_times()
+            rounds.append(after.user + after.system - before.user - before.system)
     finally:
         milvus.drop(name)
         milvus.close()
-    assert 5 * own > 3 * (after.user + after.system - before.user - before.system)
+    # The server may have something else to do in one of the rounds.
+    assert own > 3 * statistics.median(rounds)
 
 
 def test_an_index_is_built_aside_and_what_goes_wrong_there_is_told() -> None:
-    assert lite_columns._aside(lambda one: one + 1)(1) == 2
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ours = priority()
+    where = lite_columns._aside(lambda one: (one + 1, threading.current_thread().name, priority()))(1)
+    assert where == (2, "index", max(ours, lite_columns._NICE)) and priority() == ours
 
     def fail(_one: int) -> int:
         raise ValueError("no")

@@ -552,10 +552,29 @@ def test_a_proxy_that_is_not_there_is_named_and_not_tried_again_and_again(
     monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://somebody:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
     with pytest.raises(KitescopeError) as caught:
         load_model(name)
     assert caught.value.what == "The proxy 127.0.0.1:9 that https_proxy names cannot be reached"
     assert "kitescope-descriptor" in caught.value.remedy
+
+
+def test_another_hub_is_asked_instead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(KitescopeError, match=r"^127\.0\.0\.1 cannot be reached"):
+        load_model("huggingface:nobody/nothing")
+
+
+def test_a_proxy_for_everything_counts_where_the_library_minds_it(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    downloads.require_host(server)
+    with pytest.raises(KitescopeError, match=r"proxy 127\.0\.0\.1:9 that all_proxy names"):
+        downloads.require_host(server, all_proxy=True)
 
 
 def test_a_host_that_the_proxy_is_not_for_is_asked_itself(

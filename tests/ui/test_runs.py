@@ -345,15 +345,34 @@ async def test_a_sync_that_removes_vectors_of_a_protected_profile_wants_its_name
         await pilot.press("u")
         await until(pilot, lambda: "Adds vectors of new images" in screen_text(app))
         await pilot.press("y")
-        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "failed")
+        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "failed", 90)
         assert "prod is protected" in (app.state.jobs[0].error or "")
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "jobs" and app.screen.current is not None)
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await _type(pilot, app, "prod")
-        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "done")
+        await until(pilot, lambda: app.state.jobs and app.state.jobs[0].state == "done", 90)
         assert app.state.jobs[0].result["removed"] == 1
+
+
+async def test_the_name_of_a_protected_profile_counts_for_the_runs_it_was_asked_for(
+    mongod: Mongod, milvus_lite: MilvusLite, dataset: Any, workspace: Workspace
+):
+    dataset.delete_samples([dataset.last().id])
+    settings = replace(settings_for(mongod, milvus_lite), profile="prod", protected=True)
+    app = Kitescope(settings, last=Last(screen="runs", dataset=dataset.name))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _listed(pilot, app)
+        await pilot.press("a", "u")
+        await until(pilot, lambda: "Sync 2 runs?" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "prod is protected" in screen_text(app))
+        assert "remove 1 stale" in screen_text(app)
+        await _type(pilot, app, "prod")
+        await until(pilot, lambda: [job.ended for job in app.state.jobs or ()] == [True, True], 120)
+        states = {job.brain_key: job.state for job in app.state.jobs}
+        assert states == {"whole": "done", "part": "failed"}, "nobody was told that part loses one"
 
 
 async def test_a_milvus_that_is_gone_is_said_once(

@@ -20,6 +20,7 @@ from tui.app import Kitescope
 from tui.core import near_duplicates
 from tui.core.documents.scopes import SampleInfo
 from tui.screens.asks import Narrowing
+from tui.screens.search import SearchScreen
 from tui.screens.using import GroupsPage, _listed
 from tui.widgets.dialogs import Ask, Confirm
 from tui.widgets.pick import Pick
@@ -116,44 +117,88 @@ async def test_a_readonly_connection_tags_nothing(
             await until(pilot, lambda said=said: said in told(app))
 
 
-async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
-    make_app: MakeApp, digits: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Small pages, each compared when the test says so: nothing ends before it was looked at.
+class Pace:
+    """Lets the comparison of near-duplicates go on, page by page or to its end."""
+
+    def __init__(self) -> None:
+        self.asked, self.gate = threading.Semaphore(0), threading.Semaphore(0)
+
+    def wait(self) -> None:
+        self.asked.release()
+        assert self.gate.acquire(timeout=60)
+
+    def go_on(self) -> None:
+        if self.asked.acquire(blocking=False):
+            self.gate.release()
+
+    def to_the_end(self) -> None:
+        self.gate.release(1_000)
+
+
+@pytest.fixture
+def pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
+    """Small pages, each compared when the test says so: nothing ends before it was looked at."""
+    pace = Pace()
     monkeypatch.setattr(near_duplicates, "_PAGE", 5)
     monkeypatch.setattr(near_duplicates, "_EVERY_S", 0.0)
     monkeypatch.setattr(near_duplicates, "_CALM", 0)
-    gate, pairs = threading.Semaphore(0), near_duplicates._pairs
+    pairs = near_duplicates._pairs
 
     def gated(*arguments: Any) -> Any:
-        assert gate.acquire(timeout=60)
+        pace.wait()
         yield from pairs(*arguments)
 
     monkeypatch.setattr(near_duplicates, "_pairs", gated)
+    return pace
+
+
+def growing(app: Kitescope) -> bool:
+    return isinstance(app.screen, GroupsPage) and "1. /" in app.screen.body
+
+
+async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
+    make_app: MakeApp, digits: dict[str, str], pace: Pace
+) -> None:
     app = make_app(search=(DATASET, KEY))
     async with app.run_test(size=(120, 34)) as pilot:
         await browsing(pilot, app)
         await pilot.press("D")
         await _answer(pilot, app, "0.9")
-        await until(
-            pilot,
-            lambda: gate.release() or (isinstance(app.screen, GroupsPage) and "1. /" in app.screen.body),
-        )
+        await until(pilot, lambda: pace.go_on() or growing(app))
         page = app.screen
         assert isinstance(page, GroupsPage)
         first = page.body
-        assert f" of {len(digits):,} vectors compared: " in screen_text(app)
-        await until(pilot, lambda: gate.release() or page.body != first)
+        await until(pilot, lambda: f" of {len(digits):,} vectors compared: " in screen_text(app))
+        await until(pilot, lambda: pace.go_on() or page.body != first)
         await pilot.press("escape")
         await until(pilot, lambda: "Stopped: nothing is tagged" in told(app))
         assert not isinstance(app.screen, (GroupsPage, Confirm))
         # A whole one ends with the question, whatever was shown before.
-        gate.release(1_000)
+        pace.to_the_end()
         await pilot.press("D")
         await _answer(pilot, app, "0.9")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, (GroupsPage, Confirm)))
+
+
+async def test_groups_that_are_out_of_sight_when_they_are_complete_do_not_stay(
+    make_app: MakeApp, digits: dict[str, str], pace: Pace
+) -> None:
+    app = make_app(search=(DATASET, KEY))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await browsing(pilot, app)
+        await pilot.press("D")
+        await _answer(pilot, app, "0.9")
+        await until(pilot, lambda: pace.go_on() or growing(app))
+        app.action_show_screen("jobs")
+        await until(pilot, lambda: app.current_mode == "jobs")
+        pace.to_the_end()
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Confirm))
+        app.action_show_screen("search")
+        await until(pilot, lambda: isinstance(app.screen, SearchScreen))
 
 
 async def test_near_duplicates_are_shown_and_tagged(make_app: MakeApp, digits: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from tui.cli.session import Session, command, json_option
 
 if TYPE_CHECKING:
     from tui.core.runs import RunInfo
+    from tui.core.workspace import Workspace
 
 _COLUMNS = (
     "dataset",
@@ -184,18 +185,28 @@ def _with_health(session: Session, found: list[RunInfo]) -> list[RunInfo]:
     from tui.core.errors import EngineUnreachable, KitescopeError
     from tui.core.runs import with_health
 
-    told, reachable = [], True
+    told: list[RunInfo] = []
+    # A server that does not answer is waited for once, not once per run.
+    reachable = any(run.is_index for run in found) and _answers(session.workspace())
     for run in found:
         try:
-            # A server that does not answer is waited for once, not once per run.
             run = with_health(session.workspace(), run, reachable=reachable)
         except EngineUnreachable:
             raise
         except KitescopeError as error:
             session.out.say(f"{run.dataset}/{run.brain_key}: {error}")
-        reachable = reachable and run.health != "unreachable"
         told.append(run)
     return told
+
+
+def _answers(ws: Workspace) -> bool:
+    from tui.core.errors import EngineUnreachable
+
+    try:
+        ws.milvus().ping()
+    except EngineUnreachable:
+        return False
+    return True
 
 
 def _order(value: Any) -> tuple[bool, Any]:

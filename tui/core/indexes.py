@@ -223,7 +223,7 @@ def sync(
         UnknownName: there is no such dataset or run.
         InvalidInput: the run is no index in Milvus, or is unfinished and does not say what made its vectors.
         ReadOnly: the settings forbid it. Protected: vectors are stale, and removing them was not confirmed;
-            then nothing was changed.
+            then none was removed.
         KitescopeError, EngineUnreachable, Interrupted: as ``build``.
     """
     from tui.core.filling import syncing

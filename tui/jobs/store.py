@@ -31,7 +31,7 @@ _LAUNCH_S = 30.0
 
 
 class JobStore:
-    """The jobs of this user. Every call opens and closes its own connection, so threads may share a store."""
+    """The jobs of this user. Threads may share a store, which keeps nothing open but in ``held``."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or state_dir() / "jobs.db"

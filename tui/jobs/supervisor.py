@@ -73,17 +73,17 @@ def cancel(
     try:
         row = store.request_cancel(job_id)
     except StoreBusy as busy:
-        full_id = store.get(job_id).id
-        if busy.job != full_id:
+        job = store.get(job_id)
+        if busy.job != job.id:
             raise
         # It was stopped while it wrote, so nobody can write before it is gone.
-        return _kill(store, full_id)
+        return _kill(store, job.id, job.attempt)
     full_id, attempt, pid = row["id"], row["attempt"], row["pid"]
     if pid is None:
         # No process yet: the worker, should it come, finds the job cancelled.
         return store.get(full_id)
     if force:
-        return _kill(store, full_id)
+        return _kill(store, full_id, attempt)
     send(pid, row["ticks"], row["place"], signal.SIGTERM)
     asked = time.time()
     while True:
@@ -92,7 +92,7 @@ def cancel(
             return job
         last_sign = max(asked, job.heartbeat or 0.0)
         if time.time() - last_sign > _QUIET_S:
-            return _kill(store, full_id)
+            return _kill(store, full_id, attempt)
         if time.time() - asked > patience:
             return job
         time.sleep(_POLL_S)
@@ -133,14 +133,14 @@ def _require_writable(settings: Settings, kind: str) -> None:
         raise ReadOnly(f"{kind} changes an index and the session is read-only", "Leave out --readonly")
 
 
-def _kill(store: JobStore, job_id: str) -> JobInfo:
+def _kill(store: JobStore, job_id: str, attempt: int) -> JobInfo:
     job, row = store.get(job_id), store.worker(job_id)
-    if job.ended:
-        # It ended by itself in the meantime.
+    if job.ended or row["attempt"] != attempt or row["pid"] is None:
+        # It ended by itself in the meantime, or somebody resumed it.
         return job
     # The worker leads its session, so the group takes its decoders with it.
     send(row["pid"], row["ticks"], row["place"], signal.SIGKILL, group=True)
-    store.finish(job_id, row["attempt"], "cancelled")
+    store.finish(job_id, attempt, "cancelled")
     return store.get(job_id)
 
 

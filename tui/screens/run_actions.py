@@ -142,7 +142,8 @@ class RunActions(BulkScreen):
             confirmed = word
         self.forget_health([(run.dataset, run.brain_key) for run in runs])
         for run in runs:
-            self.post_message(SyncRequested(run.dataset, run.brain_key, confirmed))
+            # Only those that were named: others, should they have stale vectors too, are refused.
+            self.post_message(SyncRequested(run.dataset, run.brain_key, confirmed if run.stale else ""))
 
     @work
     async def rename_run(self) -> None:

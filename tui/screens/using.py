@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -84,6 +84,18 @@ class GroupsPage(Page):
     """The groups of near-duplicates, growing while the index is compared."""
 
     HINT = "esc stops · y copy"
+    _ended = False
+
+    def end(self) -> None:
+        """Close, or, beneath the palette or on a screen that was left, close as soon as it is seen again."""
+        self._ended = True
+        if self.is_current:
+            self.dismiss()
+
+    @on(events.ScreenResume)
+    def _seen_again(self) -> None:
+        if self._ended and self.is_current:
+            self.dismiss()
 
     def show(self, found: NearDuplicates) -> None:
         """Another state of it; who reads in the middle stays there."""
@@ -94,6 +106,8 @@ class GroupsPage(Page):
 
 class Using(Searching):
     """The marked pictures, or else the one under the cursor or all results, put to use."""
+
+    _page: GroupsPage | None = None
 
     def _writable(self, what: str) -> bool:
         if self.state.readonly:
@@ -251,15 +265,15 @@ class Using(Searching):
     def _show_growing(self, message: GroupedSoFar) -> None:
         if self._waiting is None or self._waiting.words != _COMPARING:
             return
-        shown = self.app.screen
-        if isinstance(shown, GroupsPage):
-            if shown.is_mounted:
-                shown.show(message.found)
+        if self._page is not None:
+            if self._page.is_mounted:
+                self._page.show(message.found)
         elif self.is_current:
-            page = GroupsPage(_so_far(message.found), "\n".join(_lines(message.found)))
-            self.app.push_screen(page, self._stop_comparing)
+            self._page = GroupsPage(_so_far(message.found), "\n".join(_lines(message.found)))
+            self.app.push_screen(self._page, self._stop_comparing)
 
     def _stop_comparing(self, _answer: None) -> None:
+        self._page = None
         if self._waiting is not None and self._waiting.words == _COMPARING:
             self._cancel()
             self._tell_facts()
@@ -272,8 +286,9 @@ class Using(Searching):
 
     def _leave_groups(self) -> None:
         self._waiting = None
-        if isinstance(self.app.screen, GroupsPage):
-            self.app.screen.dismiss()
+        if self._page is not None:
+            page, self._page = self._page, None
+            page.end()
 
     @on(Grouped)
     @work(group="use")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ _CHUNK = 16_384
 # A range of ids with a duplicate in it is written again as a whole when it is no larger than this.
 _LEAF = 1_024
 _ATTEMPTS = 3
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,13 @@ def compare(
     if collection is None:
         present, rows, inside = IdSet.collect([]), 0, IdSet.collect(_scope(ws, patience, scope))
     else:
-        with ThreadPoolExecutor(1, "scope") as beside:
-            reading = beside.submit(lambda: IdSet.collect(_scope(ws, patience, scope)))
+        given_up = Event()
+        expected = _beside("scope", lambda: IdSet.collect(_scope(ws, patience, scope, given_up)))
+        try:
             present, rows = list_ids(patience, collection)
-            inside = reading.result()
+            inside = expected()
+        finally:
+            given_up.set()
     wanted = np.zeros(len(present), dtype=bool)
     places = present.places_of(inside)
     wanted[places[places >= 0]] = True
@@ -81,9 +86,27 @@ def compare(
     return Coverage(present, rows, len(inside), int((places < 0).sum()), ~wanted)
 
 
-def _scope(ws: Workspace, patience: Patience, scope: Scope) -> Iterator[list[str]]:
+def _beside(name: str, work: Callable[[], _T]) -> Callable[[], _T]:
+    """Begin ``work`` in a thread that nobody has to wait for, and answer what waits for its answer."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name=name, daemon=True).start()
+    return future.result
+
+
+def _scope(
+    ws: Workspace, patience: Patience, scope: Scope, given_up: Event | None = None
+) -> Iterator[list[str]]:
     for ids, _ in scope_ids(ws, scope):
         patience.check()
+        if given_up is not None and given_up.is_set():
+            return
         yield ids
 
 
@@ -97,10 +120,9 @@ def list_ids(patience: Patience, collection: str) -> tuple[IdSet, int]:
         KitescopeError: somebody else writes to the collection all the while.
     """
     for _ in range(_ATTEMPTS):
-        with ThreadPoolExecutor(1, "count") as beside:
-            counting = beside.submit(patience.call, lambda milvus: milvus.count(collection))
-            present = IdSet.collect(_pages(patience, collection))
-            rows = counting.result()
+        counted = _beside("count", lambda: patience.call(lambda milvus: milvus.count(collection)))
+        present = IdSet.collect(_pages(patience, collection))
+        rows = counted()
         if rows == len(present):
             return present, rows
         if rows > len(present) and sum(_rows_by_chunk(patience, collection, present)) == rows:

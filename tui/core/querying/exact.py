@@ -123,7 +123,7 @@ def _pieces(target: Target) -> Iterator[tuple[list[str], list[str]]]:
 def _expression_size(target: Target) -> int:
     """How many rows an expression may let through so that the server compares them all; 0 for none.
 
-    Milvus Lite applies an expression after it has looked for neighbours, so that it misses most of them.
+    Milvus Lite looks for them with its index however few they are, and so misses some.
     """
     if target.milvus.is_lite:
         return 0

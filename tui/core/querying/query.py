@@ -106,7 +106,7 @@ def query_vector(
     if run.metric == "cosine" and float(np.linalg.norm(vector)) < _NO_LENGTH:
         raise InvalidInput(
             "What is searched for has no direction, and cosine compares nothing else",
-            "Give examples that do not cancel out",
+            "Give another vector, or examples that do not cancel out",
         )
     return vector
 

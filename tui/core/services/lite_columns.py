@@ -3,8 +3,8 @@
 Its table of what was written last hands out every vector as a list of Python numbers: to flush it, to search
 it, to count it, even to say which index there is. So does a query that wants nothing but ids. With 50,000
 vectors of 512 numbers in that table each such question takes seconds and a gigabyte, and writers wait.
-Here whole columns are copied, with the same answers. Where a name is not where it was, or something is not as
-plain as in our collections, milvus_lite's own code answers.
+Here whole columns are copied, with the same answers; a search without an index still goes row by row. Where
+a name is not where it was, or something is not as plain as in our collections, its own code answers.
 """
 
 from __future__ import annotations
@@ -211,7 +211,8 @@ def _aside(own: Callable[..., Any]) -> Callable[..., Any]:
 
         def work() -> None:
             with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+                me = os.PRIO_PROCESS, threading.get_native_id()
+                os.setpriority(*me, max(_NICE, os.getpriority(*me)))
             try:
                 answers.append(own(collection))
             except BaseException as error:

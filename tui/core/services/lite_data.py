@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tui.core.errors import EngineUnreachable, InvalidInput
 from tui.core.services import processes
 
 _LOCK = "LOCK"
+# A program that was killed has it until its memory is given back.
+_LETS_GO_S = 2.0
 _ALWAYS_THERE = "collections"
 
 
@@ -42,11 +45,15 @@ def check(data: Path) -> None:
             )
     except OSError as error:
         raise InvalidInput(f"{data} cannot be read: {error.strerror}", "Correct its permissions") from error
-    if _is_locked(data / _LOCK):
-        raise EngineUnreachable(
-            f"{data} is open in {_who(data / _LOCK)}",
-            "Close it there; then both can use it at the address that 'kitescope connections export' prints",
-        )
+    until = time.monotonic() + _LETS_GO_S
+    while _is_locked(data / _LOCK):
+        if time.monotonic() >= until:
+            raise EngineUnreachable(
+                f"{data} is open in {_who(data / _LOCK)}",
+                "Close it there; then both can use it at the address that "
+                "'kitescope connections export' prints",
+            )
+        time.sleep(0.02)
 
 
 def _is_locked(lock: Path) -> bool:

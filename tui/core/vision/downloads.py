@@ -47,10 +47,13 @@ def fetch(url: str, target: Path, on_event: OnEvent = ignore) -> Path:
     return target
 
 
-def require_host(url: str) -> None:
+def require_host(url: str, *, all_proxy: bool = False) -> None:
     """Find out within seconds whether a host answers, or the proxy before it.
 
     Without network a resolver may take minutes, and a library that downloads tries again and again.
+
+    Args:
+        all_proxy: whether who downloads then minds ``all_proxy`` too; urllib does not.
 
     Raises:
         KitescopeError: it does not.
@@ -58,13 +61,17 @@ def require_host(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         return
+    name = f"{parts.scheme}_proxy"
     proxy = _proxy(parts.scheme, parts.hostname)
+    if proxy is None and all_proxy:
+        name, proxy = "all_proxy", _proxy("all", parts.hostname)
     host, port = proxy or (parts.hostname, parts.port or _PORTS[parts.scheme])
     answers: list[OSError | None] = []
 
     def connect() -> None:
         try:
-            socket.create_connection((host, port), _TIMEOUT).close()
+            # Half of it for each address: the first may be one of IPv6 where only IPv4 gets through.
+            socket.create_connection((host, port), _TIMEOUT / 2).close()
             answers.append(None)
         except OSError as error:
             answers.append(error)
@@ -73,7 +80,7 @@ def require_host(url: str) -> None:
     thread.start()
     thread.join(_TIMEOUT)
     if answers != [None]:
-        what = f"The proxy {host}:{port} that {parts.scheme}_proxy names" if proxy else host
+        what = f"The proxy {host}:{port} that {name} names" if proxy else host
         raise KitescopeError(f"{what} cannot be reached", _REMEDY)
 
 

@@ -13,8 +13,6 @@ from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
 from tui.core.vision import catalog, downloads, naming
 
-_HUB = "https://huggingface.co"
-
 
 def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
     """A model of the zoo, its files downloaded first.
@@ -36,7 +34,7 @@ def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
         url = torchvision.models.get_weight(entry.weights).url
         downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
     elif entry.hub and not entry.downloaded:
-        downloads.require_host("https://github.com" if ":" in entry.hub else _HUB)
+        downloads.require_host("https://github.com") if ":" in entry.hub else _require_hub()
     elif not entry.filename and ":" not in (entry.hub or ""):
         with _hub_or_disk():
             return _load(name, device)
@@ -71,7 +69,7 @@ def _hub_or_disk() -> Iterator[None]:
     _be_quiet()
     unreachable: KitescopeError | None = None
     try:
-        downloads.require_host(_HUB)
+        _require_hub()
     except KitescopeError as error:
         unreachable = error
     if unreachable is None:
@@ -86,6 +84,11 @@ def _hub_or_disk() -> Iterator[None]:
         raise unreachable from error
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _require_hub() -> None:
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    downloads.require_host(address, all_proxy=True)
 
 
 def _load(name: str, device: Any, **arguments: Any) -> Any:
@@ -108,7 +111,7 @@ def _require_hugging_face(place: str) -> None:
             f"{place} holds no Hugging Face model: there is no config.json in it",
             "Save the model and its processor there with save_pretrained",
         )
-    downloads.require_host(_HUB)
+    _require_hub()
     import transformers
 
     # What it is decides which of FiftyOne's loaders takes it.
@@ -136,7 +139,7 @@ def _require_open_clip(place: str) -> None:
     _require_known(weights, tags, f"OpenCLIP has no weights for {architecture} named")
     hub = open_clip.get_pretrained_cfg(architecture, weights).get("hf_hub") or ""
     if not catalog.hub_snapshots(hub.rstrip("/")):
-        downloads.require_host(_HUB)
+        _require_hub()
 
 
 def _require_known(name: str, known: list[str], what: str) -> None:
