@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,13 @@ def _make(ws: Workspace, name: str) -> Big:
         members[view][which] = True
     # Without an approximate index between, what is found has to be what there is, to the last one.
     make_index(ws, Scope(name), "k", rows, index=IndexSpec("FLAT"))
-    make_index(ws, Scope(name), "graph", rows)
+    graph = make_index(ws, Scope(name), "graph", rows)
+    # What was just written is compared one by one: the graph is built of what is on disk.
+    ws.milvus().flush(graph)
+    until = time.monotonic() + 120
+    while ws.milvus().index_progress(graph) != (N, N):
+        assert time.monotonic() < until
+        time.sleep(0.1)
     return Big(name, ids, rows, members)
 
 
