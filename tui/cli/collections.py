@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.session import Session, command, json_option, yes_option
+from tui.cli.several import one_after_the_other
 
 if TYPE_CHECKING:
     from tui.core.collections import CollectionRow
@@ -122,42 +122,19 @@ def drop(session: Session, names: tuple[str, ...], yes: bool, as_json: bool) -> 
     rows = [core.collection_row(ws, name) for name in names]
     if len(rows) == 1:
         session.agree(f"Drop {these} with {_count(rows[0])} vectors?", yes=yes)
-        dropped = core.drop(ws, names[0])
-        if as_json:
-            session.out.json(_dropped(dropped))
-        else:
-            session.out.text(f"dropped {dropped.name}")
-        return
-    listed = "; ".join(f"{row.name}: {_count(row)} vectors" for row in rows)
-    session.agree(f"Drop {these} ({listed})?", yes=yes)
-    _drop_each(session, names, lambda name: core.drop(ws, name), as_json)
-
-
-def _drop_each(
-    session: Session, names: Sequence[str], drop: Callable[[str], CollectionRow], as_json: bool
-) -> None:
-    """Drop one after the other, tell what happened to each, and fail at the end when one failed."""
-    from tui.core.errors import KitescopeError
-
-    told: list[dict[str, Any]] = []
-    failed: list[KitescopeError] = []
-    for name in names:
-        try:
-            dropped = drop(name)
-        except KitescopeError as error:
-            failed.append(error)
-            told.append({"name": name, "error": error.what, "remedy": error.remedy})
-            session.out.say(f"{name}: {error}")
-            continue
-        told.append(_dropped(dropped))
-        if not as_json:
-            session.out.text(f"dropped {dropped.name}")
-    if as_json:
-        session.out.json(told)
-    if failed:
-        worst = max(failed, key=lambda error: error.exit_code)
-        what = f"{len(failed)} of {len(names)} collections were not dropped"
-        raise type(worst)(what, "See above what became of each")
+    else:
+        listed = "; ".join(f"{row.name}: {_count(row)} vectors" for row in rows)
+        session.agree(f"Drop {these} ({listed})?", yes=yes)
+    one_after_the_other(
+        session,
+        names,
+        lambda name: core.drop(ws, name),
+        called="name",
+        failed="collections were not dropped",
+        facts=_dropped,
+        tell=lambda row: session.out.text(f"dropped {row.name}"),
+        as_json=as_json,
+    )
 
 
 def _dropped(row: CollectionRow) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.session import Session, command, json_option, yes_option
-from tui.core.errors import KitescopeError
+from tui.cli.several import one_after_the_other
 
 if TYPE_CHECKING:
     from tui.core.runs import Removed, RunInfo
@@ -101,30 +101,16 @@ def _going(ws: Workspace, run: RunInfo, going: Sequence[RunInfo], keep: bool) ->
 def _each(
     session: Session, keys: Sequence[str], act: Callable[[str], Removed], verb: str, as_json: bool
 ) -> None:
-    """Do it to one after the other, tell what happened to each, and fail at the end when one failed."""
-    if len(keys) == 1:
-        _tell(session, act(keys[0]), verb, as_json)
-        return
-    done: list[dict[str, Any]] = []
-    failed: list[KitescopeError] = []
-    for key in dict.fromkeys(keys):
-        try:
-            removed = act(key)
-        except KitescopeError as error:
-            failed.append(error)
-            done.append({"brain_key": key, "error": error.what, "remedy": error.remedy})
-            session.out.say(f"{key}: {error}")
-            continue
-        done.append(_removed(removed))
-        if not as_json:
-            _tell(session, removed, verb, as_json)
-    if as_json:
-        session.out.json(done)
-    if failed:
-        worst = max(failed, key=lambda error: error.exit_code)
-        raise type(worst)(
-            f"{len(failed)} of {len(done)} runs were not {verb}", "See above what became of each"
-        )
+    one_after_the_other(
+        session,
+        keys,
+        act,
+        called="brain_key",
+        failed=f"runs were not {verb}",
+        facts=_removed,
+        tell=lambda removed: _tell(session, removed, verb, as_json=False),
+        as_json=as_json,
+    )
 
 
 def _removed(removed: Removed) -> dict[str, Any]:
