@@ -37,7 +37,7 @@ from tui.app import Kitescope
 gaps = []
 class Watched(Kitescope):
     def on_mount(self):
-        super().on_mount()
+        # Textual calls the one of Kitescope itself.
         self.call_after_refresh(lambda: self.run_worker(self.sample(), exit_on_error=False))
     async def sample(self):
         began = last = time.perf_counter()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 
 from tests.cli.program import Cli
 from tui.core.files import private_dir, write_private
-from tui.jobs import fiftyone_app
+from tui.jobs import app_process, fiftyone_app
 from tui.jobs.fiftyone_app import AppInfo, folder, ssh_line
 from tui.jobs.process import here, start_ticks
 
@@ -63,3 +64,38 @@ def test_the_line_leads_the_way_the_session_came(connection: str, expected: str)
     line = ssh_line(5151, {"SSH_CONNECTION": connection})
     assert line.startswith("ssh -N -L 5151:127.0.0.1:5151 ") and expected in line
     assert "@" in ssh_line(5151, {}) and " -p" not in ssh_line(5151, {})
+
+
+class Connecting:
+    """A session that is not connected yet: FiftyOne's tries it when a test cannot choose."""
+
+    def __init__(self, refusals: int, words: str = "Client is not connected") -> None:
+        self.refusals, self.words, self.seen = refusals, words, list[str]()
+
+    @property
+    def view(self) -> str:
+        return self.seen[-1]
+
+    @view.setter
+    def view(self, view: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError(self.words)
+        self.seen.append(view)
+
+
+def test_a_session_that_is_not_connected_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_process, "_POLL_S", 0.01)
+    session = Connecting(3)
+    app_process._set_view(session, "a view", threading.Event())
+    assert session.seen == ["a view"]
+    with pytest.raises(RuntimeError, match="something else"):
+        app_process._set_view(Connecting(1, "something else"), "a view", threading.Event())
+    monkeypatch.setattr(app_process, "_CONNECTS_S", 0.05)
+    with pytest.raises(RuntimeError, match="not connected"):
+        app_process._set_view(Connecting(1_000), "a view", threading.Event())
+    stopping = threading.Event()
+    stopping.set()
+    monkeypatch.setattr(app_process, "_CONNECTS_S", 600.0)
+    with pytest.raises(RuntimeError, match="not connected"):
+        app_process._set_view(Connecting(1), "a view", stopping)

@@ -134,9 +134,23 @@ async def test_a_late_answer_about_another_dataset_is_not_shown(make_app: MakeAp
         mine = screen._inside[dataset]
         other = DatasetInfo("elsewhere", 999_999, "image", 0, True, None)
         late = Inside(other, type(mine.detail)(other, (), {"stale": {"x": 1}}, (), {}, (), (), ()), ())
-        screen.post_message(DetailRead(late, then_view=False))
+        screen.post_message(DetailRead(late))
         await until(pilot, lambda: "elsewhere" in screen._inside)
         assert "999,999" not in screen_text(app) and "animal" in screen_text(app)
+
+
+async def test_a_view_is_asked_for_whichever_reading_of_its_dataset_ends(
+    make_app: MakeApp, dataset: str
+) -> None:
+    app = make_app(last=HERE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, dataset)
+        screen = app.screen
+        assert isinstance(screen, DatasetsScreen) and screen._info is not None
+        screen._inside.clear()
+        screen.action_view()
+        screen._load_detail(screen._info)  # as the cursor does, a moment after it came here
+        await dialog(pilot, ChooseView)
 
 
 async def test_a_part_is_chosen_and_counted(make_app: MakeApp, dataset: str) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("kitescope.app")
 _POLL_S = 0.3
+_CONNECTS_S = 45.0
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +67,7 @@ def _serve(ws: Workspace, port: int, stopping: threading.Event) -> None:
             try:
                 fo = ws.fiftyone()
                 view = _view(ws, wish)
-                session = _shown(fo, session, view, port)
+                session = _shown(fo, session, view, port, stopping)
                 _answer(Answer(wish.number, len(view)))
                 _log.info("%s: %d items on port %d", wish.scope.dataset, len(view), port)
             except KitescopeError as error:
@@ -80,12 +82,24 @@ def _serve(ws: Workspace, port: int, stopping: threading.Event) -> None:
         session.close()
 
 
-def _shown(fo: ModuleType, session: Any, view: Any, port: int) -> Any:
+def _shown(fo: ModuleType, session: Any, view: Any, port: int, stopping: threading.Event) -> Any:
     if session is None:
         # Remote: no browser is opened, which on a server would be a text browser over this screen.
         return fo.launch_app(view, port=port, address="127.0.0.1", remote=True, auto=False)
-    session.view = view
+    _set_view(session, view, stopping)
     return session
+
+
+def _set_view(session: Any, view: Any, stopping: threading.Event) -> None:
+    """Show another view, as soon as the session is connected: in a thread of its own it tries every 10 s."""
+    until = time.monotonic() + _CONNECTS_S
+    while True:
+        try:
+            session.view = view
+            return
+        except RuntimeError as error:
+            if "not connected" not in str(error) or time.monotonic() > until or stopping.wait(_POLL_S):
+                raise
 
 
 def _view(ws: Workspace, wish: Wish) -> Any:

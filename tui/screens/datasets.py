@@ -52,9 +52,8 @@ class Inside:
 class DetailRead(Message):
     """A dataset was looked into."""
 
-    def __init__(self, inside: Inside, then_view: bool) -> None:
+    def __init__(self, inside: Inside) -> None:
         self.inside = inside
-        self.then_view = then_view
         super().__init__()
 
 
@@ -88,6 +87,7 @@ class DatasetsScreen(BaseScreen):
         self._dwell: Timer | None = None
         self._import: importing.Import | None = None
         self._go_to: str | None = None
+        self._view_wanted: str | None = None
 
     def body(self) -> ComposeResult:
         """What is being imported, the list, and the dataset under the cursor."""
@@ -153,6 +153,8 @@ class DatasetsScreen(BaseScreen):
     def _show_inside(self) -> None:
         """Show what is known of the dataset under the cursor; read it when that is nothing, or old."""
         info = self._info
+        if info is None or info.name != self._view_wanted:
+            self._view_wanted = None
         view = self.query_one(DatasetView)
         view.border_title = Content(plain(info.name) if info else "")
         inside = self._inside.get(info.name) if info else None
@@ -167,13 +169,13 @@ class DatasetsScreen(BaseScreen):
             self._dwell = self.set_timer(_DWELL_S, lambda: self._load_detail(info))
 
     @core_call("looking into the dataset")
-    def _load_detail(self, info: DatasetInfo, then_view: bool = False) -> Message | None:
+    def _load_detail(self, info: DatasetInfo) -> Message | None:
         from tui.core.datasets import dataset_detail, sample_page
 
         workspace = self.kitescope.workspace
         detail = dataset_detail(workspace, info.name)
         samples = sample_page(workspace, Scope(info.name), 0, _PICTURES) if info.media_type == "image" else []
-        return DetailRead(Inside(info, detail, tuple(samples)), then_view)
+        return DetailRead(Inside(info, detail, tuple(samples)))
 
     @on(DetailRead)
     def _show_detail(self, message: DetailRead) -> None:
@@ -181,7 +183,8 @@ class DatasetsScreen(BaseScreen):
         self._inside[inside.info.name] = inside
         if self._info is not None and self._info.name == inside.info.name:
             self.query_one(DatasetView).show(inside.detail, inside.samples)
-            if message.then_view:
+            if self._view_wanted == inside.info.name:
+                self._view_wanted = None
                 self._ask_view(inside.detail)
 
     # Choose
@@ -218,7 +221,9 @@ class DatasetsScreen(BaseScreen):
             self._ask_view(inside.detail)
         else:
             self.notify("Looking into it first…", timeout=2)
-            self._load_detail(info, then_view=True)
+            # Whichever reading of it comes first: the cursor's own may replace this one.
+            self._view_wanted = info.name
+            self._load_detail(info)
 
     @work(exclusive=True, group="dialog")
     async def _ask_view(self, detail: DatasetDetail) -> None:
