@@ -139,7 +139,7 @@ def _drive(facts: dict[str, Any]) -> dict[str, Any]:
 
         def on_mount(self) -> None:
             """Begin when the first frame is there."""
-            super().on_mount()
+            # Textual calls the one of Kitescope itself.
             self.call_after_refresh(lambda: self.run_worker(self._hand(), exit_on_error=False))
 
         async def _hand(self) -> None:

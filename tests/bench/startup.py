@@ -108,7 +108,6 @@ def run(quick: bool) -> list[dict[str, object]]:
             compiled
             | home
             | {
-                "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled"),
                 "TERM": "xterm-256color",
                 "FIFTYONE_DATABASE_URI": mongo.uri,
                 "FIFTYONE_BRAIN_SIMILARITY_MILVUS_URI": lite.uri,
