@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from fcntl import ioctl
 from pathlib import Path
@@ -146,7 +147,7 @@ def _drive(facts: dict[str, Any]) -> dict[str, Any]:
             try:
                 found.update(await _measure(self, facts))
             except Exception as error:
-                found["error"] = repr(error)
+                found["error"] = "".join(traceback.format_exception(error))
             self.exit()
 
     gc.set_threshold(50_000, 20, 50)  # as the program does
