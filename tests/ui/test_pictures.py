@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.reactive import reactive
@@ -22,6 +24,7 @@ from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.drawing import Look, Subject, draw, half_cells
 from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
+from tui.widgets.painter import Painter
 from tui.widgets.pictures import Picture, PictureWidget, ThumbnailStrip, detect_protocol
 
 RED, BLUE = "#ff0000", "#0000ff"
@@ -126,6 +129,29 @@ def test_kitty_sends_the_picture_once_and_frees_it(tmp_path: Path, monkeypatch: 
     assert drawing.release is not None
     drawing.release()
     assert "\x1b_Ga=d" in sent.getvalue()
+
+
+def test_what_is_wanted_is_not_pushed_out_by_what_is_wanted_with_it(tmp_path: Path) -> None:
+    subjects = []
+    for n in range(7):
+        Image.new("RGB", (8, 8), (n, n, n)).save(tmp_path / f"{n}.png")
+        subjects.append(Subject(str(tmp_path / f"{n}.png")))
+    painter = Painter(Console(), lambda: None, capacity=4)
+    painter.set_style("halfcell", Look())
+
+    def drawn(wanted: list[Subject]) -> None:
+        painter.want(wanted, (8, 4))
+        until = time.monotonic() + 60
+        while (wanted[-1], (8, 4)) not in painter._done or painter._busy:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    for subject in subjects[:4]:
+        drawn([subject])
+    page = [subjects[0], *subjects[4:]]
+    drawn(page)
+    assert all(painter.get(subject, (8, 4)) for subject in page)
+    painter.close()
 
 
 async def test_sixels_are_painted_where_the_picture_is(tmp_path: Path) -> None:

@@ -65,12 +65,13 @@ class Painter:
 
     def want(self, subjects: Sequence[Subject], size: Size) -> None:
         """Draw these, the first ones first, instead of whatever was waiting."""
+        keys = list(dict.fromkeys((subject, size) for subject in subjects))
         with self._lock:
-            self._wanted = deque(
-                key
-                for key in dict.fromkeys((subject, size) for subject in subjects)
-                if key not in self._done and key not in self._busy
-            )
+            for key in reversed(keys):
+                if key in self._done:
+                    # Or what is drawn next would take the place of one that is wanted with it.
+                    self._done.move_to_end(key)
+            self._wanted = deque(key for key in keys if key not in self._done and key not in self._busy)
             missing = min(len(self._wanted), 2)
         for _ in range(missing):
             self._pool.submit(self._work, self._version)
