@@ -123,7 +123,14 @@ def _make(facts: dict[str, Any]) -> dict[str, Any]:
                     for at in rows
                 ]
             )
-        make_index(ws, Scope("bench"), "k", clustered(facts["count"], _DIM))
+        collection = make_index(ws, Scope("bench"), "k", clustered(facts["count"], _DIM))
+        # While an index is built the processors are the server's, and any loop stalls.
+        ws.milvus().flush(collection)
+        until = time.monotonic() + 300
+        while ws.milvus().index_progress(collection) != (facts["count"], facts["count"]):
+            if time.monotonic() > until:
+                raise TimeoutError("the index is not ready")
+            time.sleep(0.5)
     return {"made": facts["count"]}
 
 
