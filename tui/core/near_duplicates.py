@@ -84,15 +84,7 @@ def near_duplicates(
     run = require_index(ws, dataset, brain_key, finished=True)
     metric = cast("Metric", run.metric)
     _check_threshold(metric, threshold)
-    scope = run.scope
-    if view is not None or tags or where:
-        scope = replace(
-            scope,
-            view=view or scope.view,
-            tags=tuple(tags) or scope.tags,
-            where=(*scope.where, *where),
-            limit=None,
-        )
+    scope = _narrowed(run.scope, view, tags, where)
     items = _items(ws, run.collection or "", scope if scope != run.scope else None, should_stop)
     joined = Joined(len(items))
     known: dict[str, SampleInfo] = {}
@@ -113,6 +105,19 @@ def near_duplicates(
             tell(grouped(done))
             next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
     return grouped(done)
+
+
+def _narrowed(scope: Scope, view: str | None, tags: Sequence[str], where: Sequence[tuple[str, str]]) -> Scope:
+    """A scope of less, or the same when nothing narrows it."""
+    if view is None and not tags and not where:
+        return scope
+    return replace(
+        scope,
+        view=view or scope.view,
+        tags=tuple(tags) or scope.tags,
+        where=(*scope.where, *where),
+        limit=None,
+    )
 
 
 def _items(ws: Workspace, collection: str, scope: Scope | None, should_stop: ShouldStop) -> IdSet:
