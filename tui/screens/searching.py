@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.widgets import Static
-from textual.worker import Worker, get_current_worker
+from textual.worker import Worker
 
 from tui.core.client.index_types import MAX_K
 from tui.core.errors import KitescopeError
-from tui.core.vision.query_helper import QueryHelper
 from tui.messages import Failed, Happened, SearchRequested
-from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
-from tui.screens.base import core_call
-from tui.screens.looking import READING_LABELS, Looking
+from tui.screens.fetching import ASKING, BROWSE_PAGE, BROWSING, OPENING, Fetching
+from tui.screens.looking import READING_LABELS
 from tui.screens.search_messages import Counted, Found, Opened, PageRead
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
@@ -32,12 +28,9 @@ from tui.widgets.search_head import SearchHead
 if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
     from tui.core.documents.scopes import SampleInfo
-    from tui.core.scope import Scope
     from tui.core.search import Hit
 
-_BROWSE_PAGE = 200
 _MOST_AT_ONCE = 2_000
-_OPENING, _ASKING, _BROWSING = "opening the index", "searching", "reading the dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +41,13 @@ class _Waiting:
     words: str
 
 
-class Searching(Looking):
+class Searching(Fetching):
     """A screen that asks an index and shows what it answers; nothing here waits for an engine."""
 
     MAIN: ClassVar[str] = "#grid"
 
     def __init__(self) -> None:
         super().__init__()
-        self._helper = QueryHelper()
         self._history = History()
         self._run: RunInfo | None = None
         self._chosen: tuple[str, str] | None = None
@@ -81,10 +73,6 @@ class Searching(Looking):
         self._ready = True
         self.call_later(lambda: self.watch_state(self.state, self.state))
 
-    def on_unmount(self) -> None:
-        """The helper process ends with the app."""
-        self._helper.close()
-
     @property
     def grid(self) -> PictureGrid:
         """The thumbnails."""
@@ -101,7 +89,7 @@ class Searching(Looking):
             self._chosen = new.index
         if new.index and self._run is None and self._waiting is None and self._wrong is None:
             if new.database.status == "ready":
-                self._wait(self._load_index(*new.index), "opening the index")
+                self._wait(self._load_index(*new.index), OPENING)
             elif new.database.status == "failed":
                 self._wrong = KitescopeError(new.database.detail, new.database.remedy)
         elif new.database.status == "connecting":
@@ -117,13 +105,6 @@ class Searching(Looking):
         self.grid.set_marks(frozenset())
         self.grid.show([])
         self.query_one(SearchHead).show_question("", None)
-
-    @core_call(_OPENING)
-    def _load_index(self, dataset: str, brain_key: str) -> Message | None:
-        from tui.core.documents.run_list import require_run
-
-        run = require_run(self.kitescope.workspace, dataset, brain_key)
-        return Opened(run, search_memory.load(dataset, brain_key).asked)
 
     @on(Opened)
     def _opened(self, message: Opened) -> None:
@@ -163,66 +144,14 @@ class Searching(Looking):
         self._cancel()
         self._remember_cursor()
         if ask.browses:
-            self._wait(self._count(ask, self._run), "reading the dataset")
+            self._wait(self._count(ask, self._run), BROWSING)
         else:
-            self._wait(self._load_hits(ask, self._run, 0), "searching")
+            self._wait(self._load_hits(ask, self._run, 0), ASKING)
         self.focus_main()
 
     def _remember_cursor(self) -> None:
         if step := self._history.current:
             step.cursor = self.grid.cursor
-
-    def _scope(self, ask: Ask, run: RunInfo) -> Scope:
-        """What one browses: what the index was made of, narrowed."""
-        from tui.core.scope import Scope
-
-        narrowing, made = ask.narrowing, run.scope
-        return Scope(
-            run.dataset,
-            run.patches_field,
-            narrowing.view or made.view,
-            narrowing.tags or made.tags,
-            (*made.where, *narrowing.conditions(run.patches_field)),
-            made.limit,
-            made.slices,
-        )
-
-    @core_call(_BROWSING)
-    def _count(self, ask: Ask, run: RunInfo) -> Message | None:
-        from tui.core import datasets
-
-        scope, ws = self._scope(ask, run), self.kitescope.workspace
-        page = datasets.sample_page(ws, scope, 0, _BROWSE_PAGE)
-        total = len(page) if len(page) < _BROWSE_PAGE else datasets.count(ws, scope, any_slice=True)
-        return Counted(ask, total, page)
-
-    @core_call("reading more of the dataset")
-    def _load_page(self, ask: Ask, run: RunInfo, first: int) -> Message | None:
-        from tui.core.datasets import sample_page
-
-        page = sample_page(self.kitescope.workspace, self._scope(ask, run), first, _BROWSE_PAGE)
-        return PageRead(ask, first, page)
-
-    @core_call(_ASKING)
-    def _load_hits(self, ask: Ask, run: RunInfo, offset: int, k: int = PAGE) -> Message | None:
-        from tui.core.datasets import samples_by_id
-        from tui.core.search import search
-
-        ws, worker = self.kitescope.workspace, get_current_worker()
-        result = search(
-            ws,
-            ask.query(run, offset, k),
-            embed=self._helper.embed,
-            should_stop=lambda: worker.is_cancelled,
-        )
-        if ask.shown is None and ask.image:
-            ask = replace(ask, shown=(ask.image, None, Path(ask.image).name))
-        elif ask.shown is None and (ask.ids or ask.not_ids):
-            one = (ask.ids or ask.not_ids)[:1]
-            found = samples_by_id(ws, replace(self._scope(Ask(), run), limit=None), one)
-            if found:
-                ask = replace(ask, shown=(found[0].filepath, found[0].box, tile(found[0]).label))
-        return Found(ask, offset, result)
 
     # Answers
 
@@ -241,7 +170,7 @@ class Searching(Looking):
         if step is None or self._run is None or self._reading:
             return
         self._reading = True
-        self._load_page(step.ask, self._run, message.first // _BROWSE_PAGE * _BROWSE_PAGE)
+        self._load_page(step.ask, self._run, message.first // BROWSE_PAGE * BROWSE_PAGE)
 
     @on(PageRead)
     def _page_read(self, message: PageRead) -> None:
@@ -250,7 +179,7 @@ class Searching(Looking):
         if step is None or step.ask != message.ask:
             self.grid.draw_again()
             return
-        if len(message.page) < _BROWSE_PAGE:
+        if len(message.page) < BROWSE_PAGE:
             # Samples were deleted meanwhile: what is past the last one will never come.
             self.grid.cut(message.first + len(message.page))
         self._fill(message.first, message.page)
@@ -287,11 +216,6 @@ class Searching(Looking):
             self._remember(self._chosen, ask)
         return step
 
-    @core_call("remembering the search", exclusive=False)
-    def _remember(self, index: tuple[str, str], ask: Ask) -> Message | None:
-        search_memory.change(*index, lambda memory: memory.with_asked(ask))
-        return None
-
     def _settle(self) -> None:
         """The question that is shown is the one in force again."""
         if step := self._history.current:
@@ -313,10 +237,10 @@ class Searching(Looking):
             return
         self._reading = False
         awaited = self._waiting.words if self._waiting else ""
-        if message.doing in (_OPENING, _ASKING, _BROWSING, awaited):
+        if message.doing in (OPENING, ASKING, BROWSING, awaited):
             self._waiting, self._returning = None, 0
             self._settle()
-        if message.doing == _OPENING:
+        if message.doing == OPENING:
             self._wrong = message.error
         self._tell_facts()
 
