@@ -151,29 +151,21 @@ def _without_gone_dataset(state: AppState) -> AppState:
 
 
 def _keeping_health(old: tuple[RunInfo, ...] | None, new: tuple[RunInfo, ...]) -> tuple[RunInfo, ...]:
-    """Keep the last known health of a run that is still the same, until it is checked again."""
+    """Keep the last known health of a run whose document is still the same, until it is checked again."""
     known = {(run.dataset, run.brain_key): run for run in old or () if run.health is not None}
 
     def kept(run: RunInfo) -> RunInfo:
         before = known.get((run.dataset, run.brain_key))
-        if before is None or before.collection != run.collection:
-            return run
-        return replace(
-            run,
-            health=before.health,
-            vectors=before.vectors,
-            expected=before.expected,
-            missing=before.missing,
-            stale=before.stale,
-        )
+        return before if before is not None and before.unchecked == run else run
 
     return tuple(kept(run) for run in new)
 
 
 def _with_run(state: AppState, run: RunInfo) -> AppState:
-    """Put a checked run in its old one's place; a run that is gone by now stays gone."""
+    """Put a checked run in its old one's place; one that is gone or changed by now was checked in vain."""
+    key, document = (run.dataset, run.brain_key), run.unchecked
     runs = tuple(
-        run if (old.dataset, old.brain_key) == (run.dataset, run.brain_key) else old
+        run if (old.dataset, old.brain_key) == key and old.unchecked == document else old
         for old in state.runs or ()
     )
     return replace(state, runs=runs) if state.runs is not None else state

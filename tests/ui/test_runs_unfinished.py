@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,9 @@ from tests.engines.servers import MilvusLite
 from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
 from tui.core import runs as core_runs
+from tui.core.indexes import sync
 from tui.core.workspace import Workspace
+from tui.messages import RefreshRequested
 from tui.preferences import Last
 from tui.screens.run_dialogs import DeleteRuns
 from tui.widgets.dialogs import Confirm
@@ -58,6 +62,31 @@ async def test_a_crashed_stock_build_is_resumed_and_another_discarded(
         await until(pilot, lambda: table.shown == (f"{name}\nfirst",), 60)
     dataset.reload()
     assert dataset.list_brain_runs() == ["first"]
+
+
+async def test_an_answer_of_before_the_end_of_a_build_does_not_outlast_it(
+    make_app: Callable[..., Kitescope], workspace: Workspace, dataset: Any, monkeypatch: pytest.MonkeyPatch
+):
+    name, real = dataset.name, core_runs.with_health
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def held_back(ws: Workspace, run: core_runs.RunInfo, **kwargs: Any) -> core_runs.RunInfo:
+        """Its answer, which is late while the run is unfinished: only so do both meet at all times."""
+        answer = real(ws, run, **kwargs)
+        if run.brain_key == "first" and not run.finished:
+            asked.set()
+            assert may_answer.wait(60)
+        return answer
+
+    monkeypatch.setattr("tui.core.runs.with_health", held_back)
+    app = make_app(last=Last(screen="runs", dataset=name))
+    async with app.run_test(size=(120, 34)) as pilot:
+        await until(pilot, asked.is_set)
+        await asyncio.to_thread(sync, workspace, name, "first")
+        app.post_message(RefreshRequested("runs"))
+        await until(pilot, lambda: any(run.finished for run in app.state.runs or ()))
+        may_answer.set()
+        await until(pilot, lambda: "✓ ok" in screen_text(app))
 
 
 def squeezed(app: Kitescope) -> str:

@@ -59,6 +59,16 @@ def test_health_of_another_collection_is_not_kept():
     assert [r.health for r in again.runs] == [None]
 
 
+def test_what_was_asked_of_a_run_before_it_changed_says_nothing_about_it_now():
+    now = replace(run("birds", "key"), finished=True)
+    before = replace(now, finished=False)
+    late = RunChecked(replace(before, health="incomplete", vectors=5))
+    state = apply(apply(AppState(), RunsLoaded((before,))), RunsLoaded((now,)))
+    assert apply(state, late).runs == (now,)
+    early = apply(apply(apply(AppState(), RunsLoaded((before,))), late), RunsLoaded((now,)))
+    assert early.runs == (now,)
+
+
 def test_a_run_deleted_while_it_was_checked_stays_gone():
     state = apply(AppState(), RunsLoaded(()))
     assert apply(state, RunChecked(replace(run("birds", "key"), health="ok"))).runs == ()
@@ -89,6 +99,25 @@ def test_after_a_listing_nothing_chosen_is_outside_it(events):
             names = {info.name for info in event.datasets}
             assert state.dataset is None or state.dataset in names
             assert state.index is None or state.index[0] in names
+
+
+_documents = st.builds(
+    lambda finished, collection: replace(run("birds", "key"), finished=finished, collection=collection),
+    st.booleans(),
+    st.sampled_from(["one", "two"]),
+)
+_listings = st.builds(RunsLoaded, st.builds(lambda document: (document,), _documents))
+_checks = st.builds(lambda document: RunChecked(replace(document, health="ok", vectors=5)), _documents)
+
+
+@given(st.lists(st.one_of(_listings, _checks), max_size=30))
+def test_runs_are_those_of_the_last_listing_whatever_is_answered_meanwhile(events):
+    state, listed = AppState(), ()
+    for event in events:
+        state = apply(state, event)
+        if isinstance(event, RunsLoaded):
+            listed = event.runs
+        assert tuple(run.unchecked for run in state.runs or ()) == listed
 
 
 def test_dataset_info_is_what_core_lists():

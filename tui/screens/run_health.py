@@ -20,7 +20,6 @@ from tui.state import RunChecked
 if TYPE_CHECKING:
     from tui.core.runs import RunInfo
 
-Identity = tuple[str, str, str | None, str | None]
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +36,7 @@ class RunHealth(CollectionActions):
 
     def __init__(self) -> None:
         super().__init__()
-        self._checked: set[Identity] = set()
+        self._checked: set[RunInfo] = set()
         self._asking: threading.Event | None = None
         self.active = False
 
@@ -66,7 +65,7 @@ class RunHealth(CollectionActions):
 
     def due(self) -> list[RunInfo]:
         """The indexes whose health was not asked since it could have changed."""
-        return [run for run in self.within() if run.is_index and _identity(run) not in self._checked]
+        return [run for run in self.within() if run.is_index and run.unchecked not in self._checked]
 
     def ask_health(self) -> None:
         """Begin to ask, if there is anybody to ask and anything to ask for."""
@@ -79,7 +78,9 @@ class RunHealth(CollectionActions):
         """Ask the health of these (dataset, key) again."""
         keys = set(runs)
         # A thread adds to the set meanwhile.
-        self._checked.difference_update([known for known in tuple(self._checked) if known[:2] in keys])
+        self._checked.difference_update(
+            [known for known in tuple(self._checked) if (known.dataset, known.brain_key) in keys]
+        )
 
     def forget_all_health(self) -> None:
         """Ask all of them again."""
@@ -97,11 +98,11 @@ class RunHealth(CollectionActions):
         for run in due:
             if stop.is_set():
                 break
-            self._checked.add(_identity(run))
+            self._checked.add(run.unchecked)
             # A server that does not answer is asked once, not once per run.
             seen = replace(run, health="unreachable") if unreachable else self._ask(run)
             if stop.is_set():
-                self._checked.discard(_identity(run))
+                self._checked.discard(run.unchecked)
                 break
             if seen is not None:
                 unreachable = seen.health == "unreachable"
@@ -127,8 +128,3 @@ class RunHealth(CollectionActions):
         if message.asking is self._asking:
             self._asking = None
             self.draw()
-
-
-def _identity(run: RunInfo) -> Identity:
-    """What makes the health of a run a question of its own."""
-    return run.dataset, run.brain_key, run.collection, run.timestamp

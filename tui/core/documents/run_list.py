@@ -66,6 +66,11 @@ class RunInfo:
         """Whether it is a similarity index in Milvus, which Kitescope can search."""
         return self.type == "similarity" and self.method == "milvus"
 
+    @property
+    def unchecked(self) -> RunInfo:
+        """The run as its document has it, without what was counted since."""
+        return replace(self, vectors=None, expected=None, missing=None, stale=None, health=None)
+
 
 def list_runs(
     ws: Workspace,
