@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from textual.worker import Worker
+
     from tui.core.errors import KitescopeError
     from tui.core.indexes import BuildSpec
     from tui.core.settings import Settings
+    from tui.core.workspace import Workspace
     from tui.state import EngineName, Event
 
 
-class Happened(Message):
+class Answer(Message):
+    """What may be the answer of a call to core, which notes whose it is: one can come too late.
+
+    Attributes:
+        worker: the call; None when it is none's answer.
+        workspace: the engines that were asked, where the answer is worth nothing once others are in use.
+    """
+
+    worker: Worker[None] | None = None
+    workspace: Workspace | None = None
+
+    def is_late(self, workspace: Workspace) -> bool:
+        """Whether other engines are in use by now than those that were asked."""
+        return self.workspace is not None and self.workspace is not workspace
+
+
+class Happened(Answer):
     """Something became known: the app applies ``event`` to its state."""
 
     def __init__(self, event: Event) -> None:
@@ -24,7 +43,7 @@ class Happened(Message):
         super().__init__()
 
 
-class Failed(Message):
+class Failed(Answer):
     """A call to core raised: the app shows what happened and the remedy."""
 
     def __init__(self, error: KitescopeError, doing: str = "") -> None:

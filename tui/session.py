@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from textual.reactive import reactive
 from textual.worker import Worker, get_current_worker
 
 from tui.core.errors import KitescopeError
+from tui.core.workspace import Workspace
 from tui.messages import (
     BuildRequested,
     ConnectRequested,
@@ -24,7 +26,7 @@ from tui.messages import (
     RefreshRequested,
     SyncRequested,
 )
-from tui.screens.base import core_call
+from tui.screens.base import asked_of, core_call
 from tui.state import (
     ENGINES,
     AppState,
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
     from tui.core.indexes import BuildSpec
     from tui.core.settings import Settings
-    from tui.core.workspace import Workspace
     from tui.jobs.info import JobInfo, JobState
     from tui.jobs.spec import JobKind
 
@@ -75,23 +76,20 @@ class SessionApp(App[None]):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self._open = open_workspace
-        self._workspace: Workspace | None = None
+        self._open = open_workspace or Workspace
+        self._workspace = self._open(settings)
         self._wanted = dataset
         self._tick = 0
         self._jobs_read: Worker[None] | None = None
         self._jobs_unread: KitescopeError | None = None
+        self._jobs_in_turn = threading.Lock()
         state = AppState(connection=connection_name(settings), readonly=settings.readonly)
         self.set_reactive(SessionApp.state, apply(state, IndexChosen(*index)) if index else state)
 
     @property
     def workspace(self) -> Workspace:
-        """Both engines; made when first asked for, as its imports are not needed for the first frame."""
-        if self._workspace is None:
-            from tui.core.workspace import Workspace
-
-            self._workspace = (self._open or Workspace)(self.settings)
-        return self._workspace
+        """Both engines: those in use, or in the thread of a call to core those that it was made for."""
+        return asked_of.get() or self._workspace
 
     # Engines
 
@@ -113,6 +111,7 @@ class SessionApp(App[None]):
         secret = await self.push_screen_wait(secret_dialog(self.settings, name))
         if secret:
             self.settings = with_secret(self.settings, name, secret)
+            self._workspace = self._open(self.settings)
         self._connect_all()
 
     def _connect_all(self) -> None:
@@ -126,13 +125,13 @@ class SessionApp(App[None]):
     def _take(self, event: Any) -> None:
         self.state = apply(self.state, event)
 
-    @core_call("connecting to Milvus")
+    @core_call("connecting to Milvus", bound=True)
     def _connect_milvus(self) -> Message | None:
         return Happened(
             EngineChanged("milvus", self._probe(lambda: self.workspace.milvus().server_version()))
         )
 
-    @core_call("connecting to the FiftyOne database")
+    @core_call("connecting to the FiftyOne database", bound=True)
     def _connect_database(self) -> Message | None:
         return Happened(EngineChanged("database", self._probe(lambda: self.workspace.fiftyone().__version__)))
 
@@ -146,6 +145,8 @@ class SessionApp(App[None]):
 
     @on(Happened)
     def _apply(self, message: Happened) -> None:
+        if message.is_late(self.workspace):
+            return
         before = self.state
         self._take(message.event)
         match message.event:
@@ -154,7 +155,8 @@ class SessionApp(App[None]):
             case DatasetsLoaded():
                 self._restore_scope()
             case JobsSeen(jobs):
-                self._tell_ends(before.jobs or (), jobs)
+                if before.jobs is not None:  # what ended before they were first read is history
+                    self._tell_ends(before.jobs, jobs)
 
     def _engine_changed(self, name: EngineName, engine: Engine) -> None:
         if engine.status == "failed":
@@ -175,9 +177,10 @@ class SessionApp(App[None]):
 
             self._take(ScopeChosen(Scope(self._wanted)))
 
-    def _tell_ends(self, before: tuple[JobInfo, ...], now: tuple[JobInfo, ...]) -> None:
-        ran = {job.id for job in before if not job.ended}
-        ended = [job for job in now if job.id in ran and job.ended]
+    def _tell_ends(self, before: Sequence[JobInfo], now: Sequence[JobInfo]) -> None:
+        from tui.jobs.info import newly_ended
+
+        ended = newly_ended(before, now)
         for job in ended:
             self._say(
                 f"{job.dataset} / {job.brain_key}",
@@ -192,6 +195,8 @@ class SessionApp(App[None]):
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
+        if message.is_late(self.workspace):
+            return
         self._say(message.error.what, message.error.remedy, title=message.doing)
 
     def _say(self, *sentences: str, title: str, severity: SeverityLevel = "error") -> None:
@@ -229,13 +234,13 @@ class SessionApp(App[None]):
                 self._load_runs()
         self._jobs_read = self._read_jobs()
 
-    @core_call("reading datasets")
+    @core_call("reading datasets", bound=True)
     def _load_datasets(self) -> Message | None:
         from tui.core.datasets import list_datasets
 
         return Happened(DatasetsLoaded(tuple(list_datasets(self.workspace))))
 
-    @core_call("reading brain runs")
+    @core_call("reading brain runs", bound=True)
     def _load_runs(self) -> Message | None:
         from tui.core.runs import list_runs
 
@@ -250,10 +255,8 @@ class SessionApp(App[None]):
 
     @core_call("reading jobs")
     def _read_jobs(self) -> Message | None:
-        from tui.jobs import supervisor
-
         try:
-            jobs = tuple(supervisor.list_jobs())
+            self._tell_jobs()
         except KitescopeError as error:
             if get_current_worker().is_cancelled:
                 return None  # another one reads, and tells
@@ -263,16 +266,25 @@ class SessionApp(App[None]):
                 return None
             raise
         self._jobs_unread = None
-        return None if jobs == self.state.jobs else Happened(JobsSeen(jobs))
+        return None
+
+    def _tell_jobs(self) -> None:
+        """Read the jobs and tell; several threads take turns, so that what was read last is told last."""
+        from tui.jobs import supervisor
+
+        with self._jobs_in_turn:
+            jobs = tuple(supervisor.list_jobs())
+            if jobs != self.state.jobs:
+                self.post_message(Happened(JobsSeen(jobs)))
 
     # Wishes
 
     @on(ConnectRequested)
     def _connect(self, message: ConnectRequested) -> None:
-        old, self._workspace, self.settings = self._workspace, None, message.settings
+        old, self._workspace = self._workspace, self._open(message.settings)
+        self.settings = message.settings
         self._take(ConnectionChosen(connection_name(message.settings), message.settings.readonly))
-        if old is not None:
-            self._close(old)
+        self._close(old)
         self._connect_all()
 
     @core_call("closing the old connection", exclusive=False)
@@ -301,10 +313,11 @@ class SessionApp(App[None]):
         from tui.jobs.spec import job_spec
 
         self.workspace.require_writable(f"start a {kind}")
-        settings = replace(self.settings, confirmed=confirmed)
+        settings = replace(self.workspace.settings, confirmed=confirmed)
         supervisor.start(job_spec(kind, dataset, brain_key, settings, build), settings)
         self.call_from_thread(self.job_started)
-        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+        self._tell_jobs()
+        return None
 
     def job_started(self) -> None:
         """A job that was asked for runs."""
@@ -318,7 +331,8 @@ class SessionApp(App[None]):
         from tui.jobs import supervisor
 
         supervisor.cancel(job)
-        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+        self._tell_jobs()
+        return None
 
     @on(JobResumeRequested)
     def _wish_resume(self, message: JobResumeRequested) -> None:
@@ -329,13 +343,13 @@ class SessionApp(App[None]):
         from tui.jobs import supervisor
 
         self.workspace.require_writable("resume a job")
-        supervisor.resume(job, replace(self.settings, confirmed=confirmed))
-        return Happened(JobsSeen(tuple(supervisor.list_jobs())))
+        supervisor.resume(job, replace(self.workspace.settings, confirmed=confirmed))
+        self._tell_jobs()
+        return None
 
     def close_engines(self) -> None:
         """Let the connections go; the engines themselves stay for others."""
-        if self._workspace is not None:
-            self._workspace.close()
+        self._workspace.close()
 
 
 def connection_name(settings: Settings) -> str:

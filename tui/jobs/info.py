@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,3 +92,9 @@ class JobInfo:
     def spec(self) -> JobSpec:
         """What the job was told to do; raises ``KitescopeError`` when another version wrote it."""
         return JobSpec.from_json(self.spec_json)
+
+
+def newly_ended(before: Iterable[JobInfo], now: Iterable[JobInfo]) -> list[JobInfo]:
+    """The jobs that ended between two lists, also those that began meanwhile."""
+    known = {(job.id, job.attempt, job.state) for job in before if job.ended}
+    return [job for job in now if job.ended and (job.id, job.attempt, job.state) not in known]

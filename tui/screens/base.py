@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
@@ -22,7 +23,7 @@ from textual.worker import Worker, get_current_worker
 
 from tui import keys
 from tui.core.errors import KitescopeError
-from tui.messages import Failed, RefreshRequested
+from tui.messages import Answer, Failed, RefreshRequested
 from tui.state import AppState
 from tui.widgets.filter import FilterBar
 from tui.widgets.status import StatusLine
@@ -31,27 +32,37 @@ from tui.widgets.tabs import ScreenTabs
 
 if TYPE_CHECKING:
     from tui.app import Kitescope
+    from tui.core.workspace import Workspace
 
 P = ParamSpec("P")
 Node = TypeVar("Node", bound=DOMNode)
 _log = logging.getLogger(__name__)
 
+asked_of: ContextVar[Workspace | None] = ContextVar("asked_of", default=None)
+"""In the thread of a call to core: the engines that were in use when it was made."""
+
 
 def core_call(
-    doing: str, *, exclusive: bool = True
+    doing: str, *, exclusive: bool = True, bound: bool = False
 ) -> Callable[[Callable[Concatenate[Node, P], Message | None]], Callable[Concatenate[Node, P], Worker[None]]]:
     """Run a method in a thread, because it waits for an engine, and post the message it returns.
 
-    A later call of an exclusive method replaces an earlier one, whose answer is then dropped. What core
-    raises becomes ``Failed``; anything else is a defect: its traceback goes to the log, a line to the user.
+    A later call of an exclusive method replaces an earlier one, whose answer is then dropped. All of a call
+    works on the engines that were in use when it was made. What core raises becomes ``Failed``; anything
+    else is a defect: its traceback goes to the log, a line to the user.
+
+    Args:
+        doing: what the user is told that failed.
+        exclusive: whether a later call replaces an earlier one.
+        bound: whether an answer, or failure, is worth nothing once other engines are in use.
     """
 
     def decorate(
         method: Callable[Concatenate[Node, P], Message | None],
     ) -> Callable[Concatenate[Node, P], Worker[None]]:
-        @wraps(method)
-        def body(self: Node, *args: P.args, **kwargs: P.kwargs) -> None:
+        def body(self: Node, workspace: Workspace | None, *args: P.args, **kwargs: P.kwargs) -> None:
             worker = get_current_worker()
+            token = asked_of.set(workspace)
             try:
                 message = method(self, *args, **kwargs)
             except KitescopeError as error:
@@ -65,13 +76,30 @@ def core_call(
                     ),
                     doing,
                 )
+            finally:
+                asked_of.reset(token)
+            if isinstance(message, Answer):
+                message.worker, message.workspace = worker, workspace if bound else None
             if message is not None and not worker.is_cancelled:
                 self.post_message(message)
 
-        return cast(
-            "Callable[Concatenate[Node, P], Worker[None]]",
-            work(thread=True, exclusive=exclusive, group=method.__qualname__, exit_on_error=False)(body),
+        started = cast(
+            "Callable[..., Worker[None]]",
+            work(
+                name=method.__name__,
+                thread=True,
+                exclusive=exclusive,
+                group=method.__qualname__,
+                exit_on_error=False,
+            )(body),
         )
+
+        @wraps(method)
+        def call(self: Node, *args: P.args, **kwargs: P.kwargs) -> Worker[None]:
+            # Asked for here and not in the thread, which may begin when other engines are in use already.
+            return started(self, getattr(self.app, "workspace", None), *args, **kwargs)
+
+        return cast("Callable[Concatenate[Node, P], Worker[None]]", call)
 
     return decorate
 

@@ -15,6 +15,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from tui import keys
+from tui.jobs.info import newly_ended
 from tui.screens.base import core_call
 from tui.screens.run_health import RunHealth
 from tui.state import AppState
@@ -103,10 +104,9 @@ class RunsScreen(RunHealth):
             self._redraw = self.set_timer(_REDRAW_S, self.draw)
 
     def _note_ended_jobs(self, old: AppState, new: AppState) -> None:
-        running = {job.id for job in old.jobs or () if not job.ended}
-        for job in new.jobs or ():
-            if job.id in running and job.ended:
-                self.forget_health([(job.dataset, job.brain_key)])
+        if old.jobs is not None and old.jobs is not new.jobs:
+            ended = newly_ended(old.jobs, new.jobs or ())
+            self.forget_health([(job.dataset, job.brain_key) for job in ended])
 
     def draw(self) -> None:
         """Bring the lists, the line above and the facts up to date."""

@@ -1,0 +1,152 @@
+"""Answers that come late, in another order, or not at all: the state and the screens keep to the newest.
+
+The engines are those of the snapshots, so that a test decides when core answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.snapshots import world
+from tests.ui.conftest import told, until
+from tests.ui.gates import gate
+from tests.ui.values import dataset as some_dataset
+from tests.ui.values import job as some_job
+from tui.app import Kitescope
+from tui.core import datasets, runs
+from tui.jobs import supervisor
+from tui.jobs.info import newly_ended
+from tui.messages import ConnectRequested
+from tui.preferences import Last
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Kitescope]:
+    """``make(screen)``: an app on engines that answer at once, not run yet."""
+    monkeypatch.chdir(tmp_path)
+    world.pictures()
+    world.settle(monkeypatch)
+
+    def app(screen: str, **more: Any) -> Kitescope:
+        return Kitescope(
+            world.SETTINGS,
+            last=Last(screen=screen),
+            open_workspace=world.Engines,  # type: ignore[arg-type]
+            **more,
+        )
+
+    return app
+
+
+async def _ready(pilot: Any, app: Kitescope) -> None:
+    await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
+    await until(pilot, lambda: None not in (app.state.datasets, app.state.runs, app.state.jobs))
+
+
+# -- jobs ---------------------------------------------------------------------------------------
+def test_a_job_has_ended_that_was_never_seen_to_run_or_was_begun_again():
+    done, again = some_job("a", "done"), dataclasses.replace(some_job("a", "failed"), attempt=2)
+    assert newly_ended([some_job("a")], [done]) == newly_ended([], [done]) == [done]
+    assert newly_ended([done], [again]) == [again]
+    assert newly_ended([done], [done]) == newly_ended([done], [some_job("a")]) == []
+
+
+async def test_a_job_that_starts_and_ends_between_two_looks_is_told_and_its_run_is_read(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch
+):
+    app, now = make("jobs"), [some_job("old", "failed")]
+    monkeypatch.setattr(supervisor, "list_jobs", lambda: list(now))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _ready(pilot, app)
+        assert "failed" not in told(app), "what ended before is history"
+        found = [*(app.state.runs or ()), world.LOOK]
+        monkeypatch.setattr(runs, "list_runs", lambda _ws: found)
+        now.insert(0, some_job("quick", "done"))
+        await until(pilot, lambda: "Build done" in told(app))
+        await until(pilot, lambda: app.state.runs == tuple(found))
+
+
+async def test_jobs_that_were_read_first_are_told_first(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch
+):
+    app, now = make("jobs"), [some_job("a")]
+    monkeypatch.setattr(supervisor, "cancel", lambda _job: now.__setitem__(0, some_job("a", "cancelled")))
+    with gate(monkeypatch, supervisor, "list_jobs", lambda: list(now)) as reading:
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, reading.held.is_set)
+            cancelling = app._cancel_job("a")
+            await until(pilot, lambda: now[0].ended)
+            for _ in range(20):  # the later reading would be told by now, did it not wait for the earlier
+                await pilot.pause(0.01)
+            reading.let()
+            await until(pilot, lambda: cancelling.is_finished)
+            monkeypatch.setattr(app, "_poll_jobs", lambda: None)
+            await until(pilot, lambda: app._jobs_read is not None and app._jobs_read.is_finished)
+            await pilot.pause()
+            assert app.state.jobs == (some_job("a", "cancelled"),)
+
+
+# -- the connection -----------------------------------------------------------------------------
+class Dead(world.Engines):
+    """Engines that never answer."""
+
+    def milvus(self) -> Any:
+        raise world_error()
+
+    fiftyone = milvus
+
+
+def world_error() -> Exception:
+    from tui.core.errors import EngineUnreachable
+
+    return EngineUnreachable("Nobody is there", "Start it")
+
+
+@pytest.mark.parametrize("answer", ["datasets", "an error"])
+async def test_what_an_old_connection_answers_late_is_nothing_of_the_new_one(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch, answer: str
+):
+    def listed(_ws: Any) -> list[Any]:
+        if answer == "datasets":
+            return [some_dataset("of-the-old")]
+        raise world_error()
+
+    app = make("datasets")
+    with gate(monkeypatch, datasets, "list_datasets", listed) as reading:
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, reading.held.is_set)
+            reader = next(one for one in app.workers if one.name == "_load_datasets")
+            app._open = Dead  # type: ignore[assignment]
+            app.post_message(ConnectRequested(dataclasses.replace(world.SETTINGS, readonly=True)))
+            await until(pilot, lambda: app.state.database.status == "failed")
+            reading.let()
+            await until(pilot, lambda: reader.is_finished)
+            await pilot.pause()
+            assert app.state.readonly and app.state.datasets is None
+            assert "reading datasets" not in told(app).lower()
+
+
+async def test_a_call_works_on_the_engines_that_were_in_use_when_it_was_made(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[Any] = []
+
+    def delete(ws: Any, *_more: Any) -> None:
+        asked.append(ws)
+        raise world_error()
+
+    app = make("datasets")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _ready(pilot, app)
+        old = app.workspace
+        monkeypatch.setattr(datasets, "delete_dataset", delete)
+        app.screen._delete("birds", False, "")
+        # Before its thread can begin, other engines are in use.
+        app._connect(ConnectRequested(world.SETTINGS))
+        assert app.workspace is not old
+        await until(pilot, lambda: asked)
+        assert asked == [old]
