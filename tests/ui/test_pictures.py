@@ -22,6 +22,7 @@ from tests.ui.conftest import screen_text, until
 from tui.core.documents.labels import Label
 from tui.preferences import ImageProtocol
 from tui.widgets import protocols
+from tui.widgets.cells import Written
 from tui.widgets.drawing import Look, Subject, draw, half_cells
 from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
 from tui.widgets.painter import Painter
@@ -357,6 +358,42 @@ async def test_marks_and_zoom(tmp_path: Path) -> None:
             sizes.append(grid.picture_size)
         assert sizes == sorted(set(sizes)) and len(sizes) > 1
         await until(pilot, lambda: grid.drawing(grid.current.subject) is not None)
+
+
+async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made(tmp_path: Path) -> None:
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        grid.show(tiles(tmp_path, 300))
+        await until(pilot, lambda: all(grid.drawing(one) for one in grid.subjects()))
+        grid.go_to(150)
+        await pilot.pause()
+        at = grid.layout_now
+        lines = [grid.render_line(1 + y) for y in range(at.height)]
+        assert all(isinstance(line, Written) and line._made is None for line in lines)
+        # What the compositor is given are these lines, not copies that lost their codes.
+        given = grid.render_lines(Region(0, 1, 80, at.height))
+        assert all(one is other for one, other in zip(given, lines, strict=True))
+
+
+async def test_a_picture_with_padding_has_its_colours_and_its_padding(tmp_path: Path) -> None:
+    shown = Picture()
+    app = Pictures(shown)
+    async with app.run_test(size=(80, 24)) as pilot:
+        shown.show(Subject(picture(tmp_path, "red", RED)))
+        await until(pilot, lambda: any(RED in colours(strip) for strip in shown.render_lines(_all(shown))))
+        bare = shown.render_lines(_all(shown))
+        shown.styles.padding = (1, 2)
+        await until(pilot, lambda: shown.content_size.height == 8)
+        await until(pilot, lambda: any(RED in colours(strip) for strip in shown.render_lines(_all(shown))))
+        padded = shown.render_lines(_all(shown))
+        assert len(padded) == len(bare) == 10
+        assert RED in colours(bare[0]) and RED not in colours(padded[0])
+        assert all(strip.cell_length == 20 and strip.text.startswith("  ") for strip in padded)
+
+
+def _all(widget: PictureWidget) -> Region:
+    return widget.outer_size.region
 
 
 async def test_captions_are_data_and_fit(tmp_path: Path) -> None:

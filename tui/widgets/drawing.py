@@ -5,20 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.color import Color, ColorType
-from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
 from tui.preferences import ImageProtocol
-from tui.widgets.captions import Caption, written_over
+from tui.widgets.captions import Caption, captions, written_over
+from tui.widgets.cells import half_cell_lines
 from tui.widgets.protocols import renderables
 from tui.widgets.text import plain
 
@@ -176,6 +174,7 @@ def half_cells(
     Args:
         subject: its labels are drawn, and the box of a patch on the whole picture.
     """
+    import numpy as np
     from PIL import Image
 
     width, height = size
@@ -190,46 +189,12 @@ def half_cells(
         draw_labels(fitted, subject.labels, subject.drawn_box)
         over = _captions(subject, (left, top // 2, fitted.width, -(-fitted.height // 2)))
     canvas.paste(fitted, (left, top))
-    rows = _colours(canvas)
-    strips = [
-        written_over(Strip(_runs(upper, lower), width), y, over)
-        for y, (upper, lower) in enumerate(zip(rows[::2], rows[1::2], strict=True))
-    ]
+    lines = half_cell_lines(np.asarray(canvas), console)
+    strips = tuple(written_over(line, y, over) for y, line in enumerate(lines))
     if console is not None:
         for strip in strips:
-            strip.render(console)
-    return Drawing(tuple(strips))
-
-
-def _colours(picture: Image.Image) -> list[list[int]]:
-    """Each pixel as 0xRRGGBB, row by row."""
-    import numpy as np
-
-    pixels = np.asarray(picture, np.int32)
-    packed: list[list[int]] = (pixels[:, :, 0] << 16 | pixels[:, :, 1] << 8 | pixels[:, :, 2]).tolist()
-    return packed
-
-
-@lru_cache(16_384)
-def _colour(rgb: int) -> Color:
-    triplet = ColorTriplet(rgb >> 16, rgb >> 8 & 255, rgb & 255)
-    return Color(triplet.hex, ColorType.TRUECOLOR, triplet=triplet)
-
-
-def _runs(upper: list[int], lower: list[int]) -> list[Segment]:
-    """One line of cells; neighbours of one colour are joined, so flat pictures cost few bytes on the wire.
-
-    Rich's own way, parsing a style's description, takes ten times as long as making it from colours.
-    """
-    segments: list[Segment] = []
-    start, cells = 0, list(zip(upper, lower, strict=True))
-    for end in range(1, len(cells) + 1):
-        if end == len(cells) or cells[end] != cells[start]:
-            above, below = cells[start]
-            style = Style.from_color(_colour(below), _colour(above))
-            segments.append(Segment((" " if above == below else "▄") * (end - start), style))
-            start = end
-    return segments
+            strip.render(console)  # it remembers
+    return Drawing(strips)
 
 
 def _fit(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
@@ -260,8 +225,6 @@ def _captions(subject: Subject, place: tuple[int, int, int, int]) -> Sequence[Ca
     """The words of the subject's labels on a picture at ``place`` (x, y, width, height in cells)."""
     if not subject.labels:
         return ()
-    from tui.widgets.captions import captions
-
     return captions(subject.labels, place)
 
 

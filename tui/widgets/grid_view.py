@@ -17,6 +17,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
+from tui.widgets.cells import beside
 from tui.widgets.drawing import Sixels, Subject
 from tui.widgets.pictures import PictureWidget
 from tui.widgets.text import plain
@@ -201,7 +202,7 @@ class TileView(PictureWidget):
     def _with_bar(self, line: Strip, bar: bool) -> Strip:
         blank = Strip.blank(max(self.size.width - line.cell_length - 1, 0), self._style(""))
         end = Segment("▐", self._style("bar")) if bar else Segment(" ", self._style(""))
-        return Strip.join([line, blank, Strip([end], 1)])
+        return beside([line, blank, _strip(end, 1)], self.app.console)
 
     def _line(self, at: Layout, line: int) -> Strip:
         row, inside = divmod(line, at.block)
@@ -211,7 +212,7 @@ class TileView(PictureWidget):
         for column in range(at.columns):
             index = row * at.columns + column
             parts += [self._edge(at, row, column), self._cell_line(at, index, inside - 1)]
-        return Strip.join([*parts, self._edge(at, row, at.columns)])
+        return beside([*parts, self._edge(at, row, at.columns)], self.app.console)
 
     def _frame_line(self, at: Layout, row: int) -> Strip:
         """The line above a row, which is also the one below the row before."""
@@ -232,7 +233,7 @@ class TileView(PictureWidget):
         text = " "
         if row == cursor_row and column in (cursor_column, cursor_column + 1):
             text = "▐" if column == cursor_column else "▌"
-        return Strip([Segment(text, self._style("frame"))], 1)
+        return _strip(Segment(text, self._style("frame")), 1)
 
     def _cell_line(self, at: Layout, index: int, y: int) -> Strip:
         tile = self.tiles[index] if index < len(self.tiles) else None
@@ -283,6 +284,12 @@ class TileView(PictureWidget):
                 drawing = self.drawing(tile.subject) if tile else None
                 if drawing and drawing.sixels:
                     yield 1 + column * (at.width + 1), row * at.block + 1, drawing.sixels
+
+
+@lru_cache(64)
+def _strip(segment: Segment, width: int) -> Strip:
+    """A strip of one segment, the same one each time, as it remembers its codes."""
+    return Strip([segment], width)
 
 
 def _cut(text: str, room: int) -> str:

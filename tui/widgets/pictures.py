@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.preferences import ImageProtocol
+from tui.widgets.cells import beside
 from tui.widgets.drawing import Box, Drawing, Look, Sixels, Subject
 from tui.widgets.painter import Painter
 from tui.widgets.protocols import detect_protocol
@@ -139,7 +140,7 @@ class PictureWidget(Widget):
         if self._asked_at != self.picture_size:
             # A widget that is shown again at the size it once had gets no Resize: it was asked while hidden.
             self.call_later(self.draw_again)
-        strips = super().render_lines(crop)
+        strips = self._own_lines(crop) if self._is_bare else super().render_lines(crop)
         if self.protocol != "sixel" or not strips or not self.screen.is_active:
             return strips
         if crop.width < self.size.width:
@@ -154,6 +155,18 @@ class PictureWidget(Widget):
         last = strips[-1]
         strips[-1] = Strip([*last, *painted], last.cell_length)
         return strips
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether nothing is added to the lines or changed in them: no border, padding, filter or fading."""
+        styles = self.styles
+        return not (styles.gutter or styles.tint.a or self.opacity < 1 or self.get_line_filters())
+
+    def _own_lines(self, crop: Region) -> list[Strip]:
+        """The lines as they are; Textual makes each anew from its segments, and of those codes again."""
+        lines = [self.render_line(y) for y in crop.line_range]
+        left, right = crop.column_span
+        return lines if (left, right) == (0, self.size.width) else [line.crop(left, right) for line in lines]
 
 
 class Picture(PictureWidget):
@@ -240,9 +253,8 @@ class ThumbnailStrip(PictureWidget):
             drawing = self.drawing(subject)
             parts += [drawing.lines[y] if drawing and y < len(drawing.lines) else blank, gap]
         used = sum(part.cell_length for part in parts)
-        return Strip.join([*parts, Strip.blank(max(self.size.width - used, 0), self.rich_style)]).crop(
-            0, self.size.width
-        )
+        parts.append(Strip.blank(max(self.size.width - used, 0), self.rich_style))
+        return beside(parts, self.app.console).crop(0, self.size.width)
 
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """Every picture of the row."""

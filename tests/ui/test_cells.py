@@ -1,0 +1,91 @@
+"""Lines of half cells show what Textual would make of their segments, whole, cut, and beside others."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rich.ansi import AnsiDecoder
+from rich.cells import cell_len
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from textual.strip import Strip
+
+from tui.widgets.cells import Written, beside, half_cell_lines
+
+# Few values, so that neighbours are often of one colour.
+_channel = st.sampled_from([0, 1, 7, 8, 94, 95, 96, 128, 254, 255])
+_pixels = st.tuples(st.integers(1, 3), st.integers(1, 9)).flatmap(
+    lambda size: arrays(np.uint8, (2 * size[0], size[1], 3), elements=_channel)
+)
+_systems = pytest.mark.parametrize("system", ["truecolor", "256", "standard"])
+Cell = tuple[Color | None, Color | None]
+
+
+def console(system: Any) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, color_system=system, width=200)
+
+
+def seen(codes: str) -> list[Cell]:
+    """The colours that a terminal shows for codes, upper and lower, cell by cell."""
+    cells: list[Cell] = []
+    (text,) = AnsiDecoder().decode(codes)
+    for segment in text.render(Console(force_terminal=True, color_system="truecolor", width=200)):
+        style = segment.style or Style()
+        ground, block = _colour(style.bgcolor), _colour(style.color)
+        cells += [(ground, ground if char == " " else block) for char in segment.text if char != "\n"]
+    return cells
+
+
+def _colour(colour: Color | None) -> Color | None:
+    """Without its name, which depends on where it was written down."""
+    return None if colour is None else colour._replace(name="")
+
+
+@_systems
+@given(pixels=_pixels)
+def test_codes_show_what_textual_makes_of_the_segments(system: str, pixels: Any) -> None:
+    terminal = console(system)
+    # Among 256 colours the nearest to five bits a channel is taken.
+    meant = pixels & 0xF8 | pixels >> 5 if system == "256" else pixels
+    lines, segments = half_cell_lines(pixels, terminal), half_cell_lines(meant, terminal)
+    for line, plain in zip(lines, segments, strict=True):
+        assert line.cell_length == pixels.shape[1] == cell_len(line.text)
+        assert seen(line.render(terminal)) == seen(Strip(list(plain)).render(terminal))
+
+
+@given(pixels=_pixels, data=st.data())
+def test_a_line_is_cut_as_its_segments_are(pixels: Any, data: st.DataObject) -> None:
+    terminal = console("truecolor")
+    (line, *_) = half_cell_lines(pixels, terminal)
+    plain = Strip(list(line), line.cell_length)
+    start = data.draw(st.integers(0, line.cell_length))
+    end = data.draw(st.integers(start, line.cell_length))
+    assert list(line.crop(start, end)) == list(plain.crop(start, end))
+    cuts = [start, line.cell_length]
+    assert [list(part) for part in line.divide(cuts)] == [list(part) for part in plain.divide(cuts)]
+
+
+def test_lines_beside_each_other_are_not_looked_into_until_they_are_cut() -> None:
+    terminal = console("truecolor")
+    pixels = np.array([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [0, 0, 255]]], np.uint8)
+    (line,) = half_cell_lines(pixels, terminal)
+    both = beside([Strip.blank(1), line, Strip.blank(0), line], terminal)
+    assert isinstance(line, Written) and isinstance(both, Written)
+    assert both.render(terminal) == " " + 2 * line.render(terminal)
+    assert line._made is None and both._made is None
+    assert (both.cell_length, both.text) == (5, " ▄ ▄ ")
+    assert list(both) == [*Strip.blank(1), *line, *line]
+
+
+def test_a_colour_is_sent_only_when_it_changes() -> None:
+    terminal = console("truecolor")
+    flat = np.full((2, 50, 3), 7, np.uint8)
+    (line,) = half_cell_lines(flat, terminal)
+    assert line.render(terminal) == "\x1b[48;2;7;7;7m" + 50 * " " + "\x1b[0m"
