@@ -86,7 +86,7 @@ def test_several_go_at_once_and_each_is_accounted_for(
     assert f"{made['c']} stays, as {name}/also_c uses it" in asked
     with leases.hold(workspace, [f"collection {made['b']}"], "a test"):
         ran = cli("runs", "delete", name, "a", "b", "c", "--yes", "--json", ok=False)
-    assert ran.code == 1 and "1 of 3 runs were not deleted" in ran.err
+    assert ran.code == 1 and "1 of 3 runs could not be deleted" in ran.err
     became = {one["brain_key"]: one for one in ran.json}
     assert became["a"]["dropped"] and became["a"]["vectors"] == 4
     assert "a test" in became["b"]["error"]

@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_not_adopted(workspace: Workspace, unique_name: Nam
     collection = make_index(workspace, Scope(name), "k", vectors(5))
     workspace.milvus()._client.create_collection(f"foreign_{name}", dimension=4)
     for of, field, key, said in (
-        (other, None, "x", "None of the 5 ids"),
+        (other, None, "x", "has 5 ids, none of a sample"),
         (name, "boxes", "x", "is a patch in boxes"),
         (name, None, "k", "has a run 'k' already"),
         (name, None, "no key", "cannot be a brain key"),

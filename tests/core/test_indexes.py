@@ -641,7 +641,7 @@ def test_a_dataset_whose_pictures_are_all_gone_fails_and_leaves_nothing(
     make_samples(ws, name, 5)
     before = ws.milvus().collections()
     events: list[Event] = []
-    with pytest.raises(KitescopeError, match="None of the 5 items"):
+    with pytest.raises(KitescopeError, match="Of 5 items none"):
         build(ws, BuildSpec(Scope(name), "k"), events)
     assert len([event for event in events if isinstance(event, Skipped)]) == 5
     assert ws.milvus().collections() == before

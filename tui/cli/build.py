@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from tui.cli.session import Session, command, json_option
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.client.index_types import Metric
@@ -186,7 +187,7 @@ def run_sync(
 def summary(result: dict[str, Any] | Any) -> str:
     """A build's result in one line."""
     return (
-        f"{result['brain_key']}: {result['vectors']:,} vectors of dimension {result['dim']}"
+        f"{result['brain_key']}: {counted(result['vectors'], 'vector')} of dimension {result['dim']}"
         f" in collection {result['collection']}, {result['seconds']:.1f} s"
     )
 
@@ -278,7 +279,7 @@ def _number(text: str) -> int | float | str:
 def _tell_plan(session: Session, plan: BuildPlan) -> None:
     dim = f" of dimension {plan.dim}" if plan.dim else ""
     there = f", {plan.resumes:,} of them there already" if plan.resumes else ""
-    session.out.say(f"{plan.vectors:,} vectors{dim} into collection {plan.collection}{there}.")
+    session.out.say(f"{counted(plan.vectors, 'vector')}{dim} into collection {plan.collection}{there}.")
     if plan.runs_on:
         session.out.say(f"The model runs on: {plan.runs_on}.")
     for warning in plan.warnings:

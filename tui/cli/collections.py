@@ -8,6 +8,7 @@ import click
 
 from tui.cli.session import Session, command, json_option, yes_option
 from tui.cli.several import one_after_the_other
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.collections import CollectionRow
@@ -101,8 +102,8 @@ def adopt(
     session.out.text(f"{adopted.collection} is run {adopted.brain_key} of {adopted.dataset} now")
     if adopted.missing or adopted.stale or adopted.duplicates:
         session.out.say(
-            f"It lacks {adopted.missing:,} items, holds {adopted.stale:,} others and {adopted.duplicates:,} "
-            "duplicates: 'kitescope sync' mends that."
+            f"It lacks {counted(adopted.missing, 'item')}, holds {counted(adopted.stale, 'other')} "
+            f"and {counted(adopted.duplicates, 'duplicate')}: 'kitescope sync' mends that."
         )
 
 
@@ -121,16 +122,16 @@ def drop(session: Session, names: tuple[str, ...], yes: bool, as_json: bool) -> 
     ws.require_destroyable(f"drop {these}")
     rows = [core.collection_row(ws, name) for name in names]
     if len(rows) == 1:
-        session.agree(f"Drop {these} with {_count(rows[0])} vectors?", yes=yes)
+        session.agree(f"Drop {these} with {_vectors(rows[0])}?", yes=yes)
     else:
-        listed = "; ".join(f"{row.name}: {_count(row)} vectors" for row in rows)
+        listed = "; ".join(f"{row.name}: {_vectors(row)}" for row in rows)
         session.agree(f"Drop {these} ({listed})?", yes=yes)
     one_after_the_other(
         session,
         names,
         lambda name: core.drop(ws, name),
         called="name",
-        failed="collections were not dropped",
+        failed="collections could not be dropped",
         facts=_dropped,
         tell=lambda row: session.out.text(f"dropped {row.name}"),
         as_json=as_json,
@@ -141,8 +142,8 @@ def _dropped(row: CollectionRow) -> dict[str, Any]:
     return {"dropped": row.name, "vectors": row.vectors}
 
 
-def _count(row: CollectionRow) -> str:
-    return "an unknown number of" if row.vectors is None else f"{row.vectors:,}"
+def _vectors(row: CollectionRow) -> str:
+    return "an unknown number of vectors" if row.vectors is None else counted(row.vectors, "vector")
 
 
 def _tell(session: Session, row: CollectionRow, verb: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tui.cli.session import Session, command, json_option, yes_option
+from tui.core.words import counted
 
 # The words of tui.core.documents.dataset_import, which would bring numpy and pymongo into "--help".
 _TYPES = ("image-directory", "image-classification-directory-tree", "coco", "yolov5", "voc", "fiftyone")
@@ -87,7 +88,7 @@ def import_(session: Session, directory: Path, name: str, kind: str, as_json: bo
     if as_json:
         session.out.json({"name": made.name, "samples": made.samples})
     else:
-        session.out.text(f"{made.name}: {made.samples:,} samples")
+        session.out.text(f"{made.name}: {counted(made.samples, 'sample')}")
 
 
 @datasets.command()
@@ -104,10 +105,8 @@ def delete(session: Session, name: str, with_collections: bool, yes: bool, as_js
     ws.require_destroyable(f"delete dataset {name!r}")
     detail = dataset_detail(ws, name)
     also = " and the Milvus collections of its runs" if with_collections else ""
-    session.agree(
-        f"Delete dataset {name!r} with {detail.info.samples:,} samples, {len(detail.runs)} runs{also}?",
-        yes=yes,
-    )
+    what = f"{counted(detail.info.samples, 'sample')}, {counted(len(detail.runs), 'run')}"
+    session.agree(f"Delete dataset {name!r} with {what}{also}?", yes=yes)
     deleted = delete_dataset(ws, name, with_collections)
     if as_json:
         session.out.json(
@@ -119,7 +118,7 @@ def delete(session: Session, name: str, with_collections: bool, yes: bool, as_js
             }
         )
         return
-    session.out.text(f"deleted {deleted.name}: {deleted.samples:,} samples")
+    session.out.text(f"deleted {deleted.name}: {counted(deleted.samples, 'sample')}")
     for collection in deleted.dropped:
         session.out.text(f"dropped collection {collection}")
     for collection, reason in deleted.kept.items():

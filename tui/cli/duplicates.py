@@ -8,6 +8,7 @@ import click
 
 from tui.cli.search import WHERE, condition
 from tui.cli.session import Session, command, json_option
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.near_duplicates import NearDuplicates
@@ -85,7 +86,7 @@ def _show(session: Session, found: NearDuplicates, as_json: bool, tagged: str = 
         empty="There are no near-duplicates at this threshold.",
     )
     of = "" if found.compared == found.total else f" of {found.total:,}"
-    session.out.say(f"{len(found.groups)} groups in {found.compared:,}{of} vectors{tagged}.")
+    session.out.say(f"{counted(len(found.groups), 'group')} in {found.compared:,}{of} vectors{tagged}.")
 
 
 class _Teller:
@@ -101,4 +102,4 @@ class _Teller:
 
     def _found(self) -> str:
         groups, spare = (len(self.last.groups), len(self.last.spare)) if self.last else (0, 0)
-        return f": {groups:,} groups so far, {spare:,} to spare"
+        return f": {counted(groups, 'group')} so far, {spare:,} to spare"

@@ -154,7 +154,7 @@ def tag(session: Session, id: str, tags: tuple[str, ...], remove: bool, as_json:
 
     done = tag_left_out(session.workspace(), id, tags, remove=remove)
     if done.unknown > 0:
-        session.out.say(f"{done.unknown:,} more were left out: 'kitescope jobs log {done.job}' names them.")
+        session.out.say(f"Left out were {done.unknown:,} more: 'kitescope jobs log {done.job}' names them.")
     if as_json:
         session.out.json(done)
     else:
@@ -182,7 +182,7 @@ def wait(session: Session, id: str, max_seconds: float | None, as_json: bool) ->
     if as_json:
         session.out.json({**_row(job), **_more(job)})
     if not job.ended:
-        raise KitescopeError(f"job {job.id} is still {job.state}", "Wait longer")
+        raise KitescopeError(f"Job {job.id} is still {job.state}", "Wait longer")
     error = ended_error(job)
     if error is not None:
         raise error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.cli.session import Session, command, json_option
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.cli.output import Output
@@ -63,7 +64,7 @@ def download(session: Session, name: str, as_json: bool) -> None:
         session.out.json(info)
     else:
         text = ", takes text" if info.supports_prompts else ""
-        session.out.text(f"{name} is ready: vectors of {info.dim:,} numbers{text}")
+        session.out.text(f"{name} is ready: vectors of {counted(model.dim, 'number')}{text}")
 
 
 @contextlib.contextmanager

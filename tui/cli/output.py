@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 
+from tui.core.words import counted
 from tui.jobs.redact import RedactingStream, redact
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Output:
         def tell(done: int, total: int) -> None:
             nonlocal next_time
             if time.monotonic() >= next_time and done < total:
-                self.say(f"{done:,} of {total:,} vectors compared{found()}")
+                self.say(f"{done:,} of {counted(total, 'vector')} compared{found()}")
                 next_time = time.monotonic() + _EVERY
 
         return tell

@@ -28,7 +28,7 @@ def draw(out: Output, result: SearchResult, columns: int | None) -> None:
         InvalidInput: colours are switched off, and these pictures are made of nothing else.
     """
     if os.environ.get("NO_COLOR"):
-        raise InvalidInput("pictures need colours and NO_COLOR is set", "Leave out --preview, or unset it")
+        raise InvalidInput("Pictures need colours and NO_COLOR is set", "Leave out --preview, or unset it")
     from rich.console import Console
     from rich.table import Table
 

@@ -9,6 +9,7 @@ import click
 
 from tui.cli.session import Session, command, json_option, yes_option
 from tui.cli.several import one_after_the_other
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.runs import Removed, RunInfo
@@ -80,8 +81,8 @@ def _these(keys: Sequence[str]) -> str:
 def _vectors(ws: Workspace, run: RunInfo) -> str:
     from tui.core.runs import with_health
 
-    counted = with_health(ws, run).vectors
-    return f"{counted:,} vectors" if counted is not None else "vectors that nobody counted"
+    vectors = with_health(ws, run).vectors
+    return counted(vectors, "vector") if vectors is not None else "vectors that nobody counted"
 
 
 def _going(ws: Workspace, run: RunInfo, going: Sequence[RunInfo], keep: bool) -> str:
@@ -106,7 +107,7 @@ def _each(
         keys,
         act,
         called="brain_key",
-        failed=f"runs were not {verb}",
+        failed=f"runs could not be {verb}",
         facts=_removed,
         tell=lambda removed: _tell(session, removed, verb, as_json=False),
         as_json=as_json,
@@ -124,7 +125,7 @@ def _tell(session: Session, removed: Removed, verb: str, as_json: bool) -> None:
         return
     session.out.text(f"{verb} {removed.brain_key} of {removed.dataset}")
     if removed.dropped:
-        count = "" if removed.vectors is None else f" with {removed.vectors:,} vectors"
+        count = "" if removed.vectors is None else f" with {counted(removed.vectors, 'vector')}"
         session.out.text(f"dropped collection {removed.collection}{count}")
     elif removed.reason:
         session.out.say(f"No collection was dropped: {removed.reason}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.cli.session import Session, command, json_option
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.search import SearchResult
@@ -179,6 +180,8 @@ def condition(pair: str) -> tuple[str, str]:
 
 def _tell(session: Session, result: SearchResult) -> None:
     direction = "higher is closer" if result.higher_is_closer else "lower is closer"
-    session.out.say(f"{len(result.hits)} hits by {result.score} ({direction}) in {result.elapsed_ms:.0f} ms.")
+    session.out.say(
+        f"{counted(len(result.hits), 'hit')} by {result.score} ({direction}) in {result.elapsed_ms:.0f} ms."
+    )
     if result.approximate:
         session.out.say("Of so many vectors the least similar are searched for: some may be missing.")

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tui.core.errors import Interrupted, InvalidInput, KitescopeError
+from tui.core.words import counted
 from tui.jobs import supervisor
 from tui.jobs.store import SKIPPED_KEPT, JobStore
 
@@ -65,12 +66,12 @@ def ended_error(job: JobInfo) -> KitescopeError | None:
         return None
     if job.state == "cancelled":
         return Interrupted(
-            f"job {job.id} was cancelled, what was finished is kept",
+            f"Job {job.id} was cancelled, what was finished is kept",
             f"'kitescope jobs resume {job.id}' continues it",
         )
     if job.state == "interrupted":
         return KitescopeError(
-            f"the worker of job {job.id} is gone",
+            f"The worker of job {job.id} is gone",
             f"'kitescope jobs resume {job.id}' continues it, 'kitescope jobs log {job.id}' may tell why",
         )
     error = KitescopeError(job.error or f"job {job.id} failed", job.remedy or "")
@@ -99,7 +100,7 @@ def tell_skipped(out: Output, job: JobInfo) -> None:
     """The first skipped items for people, and where all of them are."""
     if not job.skipped_count:
         return
-    out.say(f"{job.skipped_count:,} files were skipped:")
+    out.say(f"Skipped {counted(job.skipped_count, 'file')}:")
     for item in job.skipped:
         out.say(f"  {item.filepath}: {item.reason}")
     if job.skipped_count > len(job.skipped):

@@ -18,6 +18,7 @@ from tui.core.embedded import own_server
 from tui.core.errors import KitescopeError
 from tui.core.services import database, machine
 from tui.core.services.machine import Check
+from tui.core.words import counted
 from tui.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ def _fiftyone_database(workspace: Workspace) -> Check:
         version = str(workspace.database().client.server_info()["version"])
         where = f"FiftyOne's own service on {settings.database_dir}"
     datasets = workspace.database()["datasets"].estimated_document_count()
-    return Check("fiftyone-database", True, f"MongoDB {version}, {datasets} datasets, {where}", required=True)
+    return Check(
+        "fiftyone-database",
+        True,
+        f"MongoDB {version}, {counted(datasets, 'dataset')}, {where}",
+        required=True,
+    )
 
 
 def _milvus(workspace: Workspace) -> Check:
@@ -110,7 +116,9 @@ def _milvus(workspace: Workspace) -> Check:
         where = f"served at {server.answering(settings.timeout)[1]}, data in {server.data}{source}"
     else:
         where = f"{mask_uri(str(uri.value))}{source}"
-    return Check("milvus", True, f"{milvus.server_version()}, {count} collections, {where}", required=True)
+    return Check(
+        "milvus", True, f"{milvus.server_version()}, {counted(count, 'collection')}, {where}", required=True
+    )
 
 
 def _milvus_login(settings: Settings) -> Check:

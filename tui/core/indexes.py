@@ -271,6 +271,8 @@ def validate(spec: BuildSpec) -> None:
             "Only patches are cut out", "Name a patches field, or leave out alpha and force_square"
         )
     if spec.crop.alpha is not None and not -1 < spec.crop.alpha < 100:
-        raise InvalidInput(f"alpha is {spec.crop.alpha}", "Give a number above -1, such as 0.1")
+        raise InvalidInput(
+            f"A patch cannot grow by an alpha of {spec.crop.alpha}", "Give a number above -1, such as 0.1"
+        )
     if spec.batch_size is not None and spec.batch_size < 1:
         raise InvalidInput(f"A batch cannot hold {spec.batch_size} items")

@@ -29,10 +29,10 @@ class StoreBusy(KitescopeError):
 
     def __init__(self, pid: int | None, job: str | None = None) -> None:
         self.pid, self.job = pid, job
-        who = "another process" if pid is None else f"process {pid}"
+        who = "Another process" if pid is None else f"Process {pid}"
         remedy = "Let a stopped Kitescope go on (fg), or end it"
         if job is not None:
-            who = f"job {job}, whose process {pid} stands still,"
+            who = f"Job {job}, whose process {pid} stands still,"
             remedy = f"End it with 'kitescope jobs cancel {job}', or let it go on with 'kill -CONT {pid}'"
         elif pid is not None:
             remedy = f"If it was stopped, let it go on with 'kill -CONT {pid}', or end it"
@@ -104,7 +104,7 @@ class Database:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES:
                 raise StoreBusy(self._holder()) from error
             raise KitescopeError(
-                f"the list of jobs in {self.path} cannot be used ({error})",
+                f"The list of jobs in {self.path} cannot be used ({error})",
                 "See whether the disk is full and the file is yours",
             ) from error
 

@@ -192,7 +192,7 @@ def _await(info: AppInfo, number: str, should_stop: Callable[[], bool]) -> int:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if should_stop():
-            raise Interrupted("opening the FiftyOne App")
+            raise Interrupted("Opening the FiftyOne App was stopped")
         with suppress(OSError, msgspec.MsgspecError):
             answer = msgspec.json.decode((folder() / "answer.json").read_bytes(), type=Answer)
             if answer.number == number and answer.error:

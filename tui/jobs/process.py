@@ -50,7 +50,7 @@ def send(pid: int, ticks: int, place: str | None, number: signal.Signals, *, gro
     """
     if place is not None and place != here():
         raise KitescopeError(
-            "the job's worker runs in another container or on another machine", "Cancel it from there"
+            "The job's worker runs in another container or on another machine", "Cancel it from there"
         )
     if start_ticks(pid) != ticks:
         return False
@@ -60,6 +60,6 @@ def send(pid: int, ticks: int, place: str | None, number: signal.Signals, *, gro
         return False
     except PermissionError as error:
         raise KitescopeError(
-            "the job's worker belongs to another user", "Ask its owner to cancel it"
+            "The job's worker belongs to another user", "Ask its owner to cancel it"
         ) from error
     return True

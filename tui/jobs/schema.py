@@ -34,7 +34,7 @@ def migrate(db: sqlite3.Connection) -> None:
     """Bring the store to ``VERSION``; raises ``KitescopeError`` when a newer program wrote it."""
     found = db.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:
-        raise KitescopeError("the job store was written by a newer Kitescope", "Upgrade Kitescope")
+        raise KitescopeError("The job store was written by a newer Kitescope", "Upgrade Kitescope")
     db.execute("PRAGMA journal_mode = WAL")
     for number, step in enumerate(_STEPS[found:], found + 1):
         db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")

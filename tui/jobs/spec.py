@@ -44,7 +44,7 @@ class JobSpec:
             return msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError as error:
             raise KitescopeError(
-                f"the job was written by another version of Kitescope ({error})", "Start the build again"
+                f"The job was written by another version of Kitescope ({error})", "Start the build again"
             ) from error
 
     def leads_to_same_engines(self, settings: Settings) -> bool:

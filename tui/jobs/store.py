@@ -85,7 +85,7 @@ class JobStore:
             state = _state(row)
             if state not in RESUMABLE:
                 why = "is done" if state == "done" else f"is {state} already"
-                raise InvalidInput(f"job {row['id']} {why}", f"See 'kitescope jobs show {row['id']}'")
+                raise InvalidInput(f"Job {row['id']} {why}", f"See 'kitescope jobs show {row['id']}'")
             db.execute("DELETE FROM skipped WHERE job = ?", (row["id"],))
             db.execute(
                 "UPDATE jobs SET state = 'queued', attempt = attempt + 1, queued = ?, pid = NULL,"
@@ -111,7 +111,7 @@ class JobStore:
             row = self._find(db, job_id)
             state = _state(row)
             if state not in ("queued", "running", "cancelling"):
-                raise InvalidInput(f"job {row['id']} is {state}, there is nothing to cancel")
+                raise InvalidInput(f"Job {row['id']} is {state}, there is nothing to cancel")
             db.execute("UPDATE jobs SET state = 'cancelling' WHERE id = ?", (row["id"],))
             return cast(sqlite3.Row, self._find(db, row["id"]))
 
@@ -194,9 +194,9 @@ class JobStore:
             (len(wanted), wanted, wanted),
         ).fetchall()
         if not wanted or not rows:
-            raise UnknownName(f"there is no job {job_id!r}", "See 'kitescope jobs list'")
+            raise UnknownName(f"There is no job {job_id!r}", "See 'kitescope jobs list'")
         if len(rows) > 1 and rows[0]["id"] != wanted:
-            raise UnknownName(f"more than one job begins with {job_id!r}", "Give the whole id")
+            raise UnknownName(f"More than one job begins with {job_id!r}", "Give the whole id")
         return rows[0]
 
     def _info(self, db: sqlite3.Connection, row: sqlite3.Row) -> JobInfo:

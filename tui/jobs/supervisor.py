@@ -53,7 +53,7 @@ def resume(job_id: str, settings: Settings, *, store: JobStore | None = None) ->
     if not spec.leads_to_same_engines(settings):
         where = spec.milvus_uri or "the embedded Milvus"
         profile = f"--profile {spec.profile}" if spec.profile else "the settings it was started with"
-        raise InvalidInput(f"job {job.id} belongs to other engines ({where})", f"Resume it with {profile}")
+        raise InvalidInput(f"Job {job.id} belongs to other engines ({where})", f"Resume it with {profile}")
     if spec.build is not None and spec.build.overwrite:
         # That it replaces a run was confirmed when it was started.
         settings = replace(settings, confirmed=settings.confirm_word)
@@ -159,7 +159,7 @@ def _launch(store: JobStore, job: JobInfo, settings: Settings) -> JobInfo:
             start_new_session=True,
         )
     except OSError as error:
-        failure = KitescopeError(f"the job's process cannot be started ({error})", "Free memory or processes")
+        failure = KitescopeError(f"The job's process cannot be started ({error})", "Free memory or processes")
         store.finish(job.id, job.attempt, "failed", error=failure)
         raise failure from error
     finally:

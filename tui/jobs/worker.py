@@ -91,7 +91,7 @@ def _work(
                 "failed",
                 None,
                 KitescopeError(
-                    f"an unexpected {type(error).__name__} ended the job",
+                    f"An unexpected {type(error).__name__} ended the job",
                     f"See 'kitescope jobs log {job_id}'",
                 ),
             )
@@ -101,7 +101,7 @@ def _build(ws: Workspace, spec: JobSpec, on_event: OnEvent, should_stop: ShouldS
     from tui.core import indexes
 
     if spec.build is None:
-        raise KitescopeError("the job does not say what to build", "Start the build again")
+        raise KitescopeError("The job does not say what to build", "Start the build again")
     return indexes.build(ws, spec.build, on_event, should_stop)
 
 

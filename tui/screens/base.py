@@ -72,7 +72,7 @@ def core_call(
                 _log.exception("%s", doing)
                 message = Failed(
                     KitescopeError(
-                        f"{doing}: unexpected {type(error).__name__}: {error}", "The log has the details"
+                        f"Unexpected {type(error).__name__} while {doing}: {error}", "The log has the details"
                     ),
                     doing,
                 )

@@ -18,6 +18,7 @@ from tui import keys
 from tui.core.errors import KitescopeError
 from tui.core.indexes import BuildSpec
 from tui.core.scope import Scope
+from tui.core.words import counted
 from tui.messages import BuildRequested, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.model_picker import ModelPicker
@@ -353,7 +354,7 @@ class BuildScreen(BaseScreen):
             None,
         )
         if run is not None:
-            count = f"{run.vectors:,} vectors" if run.vectors is not None else "vectors"
+            count = counted(run.vectors, "vector") if run.vectors is not None else "vectors"
             goes = f" and drops {run.collection} with its {count}" if run.collection else ""
             body = f"When the new index is complete it replaces the run{goes}. Until then the old one serves."
             title = f"Replace {run.dataset} / {run.brain_key}?"

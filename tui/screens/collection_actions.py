@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
+from tui.core.words import counted
 from tui.messages import SearchRequested
 from tui.screens.bulk import Work
 from tui.screens.model_picker import ModelPicker
@@ -125,7 +126,7 @@ class CollectionActions(RunActions):
 
 
 def _what_goes(row: CollectionRow) -> str:
-    count = f"{row.vectors:,} vectors" if row.vectors is not None else "vectors (released, not counted)"
+    count = counted(row.vectors, "vector") if row.vectors is not None else "vectors (released, not counted)"
     return f"{row.name}: {count}" + (f", made for {row.made_for}" if row.made_for else "")
 
 
@@ -164,7 +165,7 @@ def _ledger(ws: Workspace) -> str:
 
     lines = []
     for one in entries(500):
-        count = f", {one.vectors:,} vectors" if one.vectors is not None else ""
+        count = f", {counted(one.vectors, 'vector')}" if one.vectors is not None else ""
         gone = f" (collection {one.collection}{count})" if one.collection else ""
         lines.append(f"{one.when}  {one.who}  {one.what} {one.name}{gone}  on {one.milvus}")
     return "\n".join([*lines, "", str(path())]) if lines else "Nothing was deleted, dropped or adopted."
@@ -174,4 +175,4 @@ def _drop(name: str, ws: Workspace) -> str:
     from tui.core.collections import drop
 
     row = drop(ws, name)
-    return f"Dropped with {row.vectors:,} vectors." if row.vectors is not None else "Dropped."
+    return f"Dropped with {counted(row.vectors, 'vector')}." if row.vectors is not None else "Dropped."

@@ -19,6 +19,7 @@ from tui.core.connecting.masking import SECRETS
 from tui.core.connections import Connection, list_connections
 from tui.core.errors import KitescopeError
 from tui.core.settings import DATABASE
+from tui.core.words import counted
 from tui.messages import ConnectRequested, Failed
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.connection_messages import Listed, Stepped, Told
@@ -360,8 +361,8 @@ class ConnectionScreen(BaseScreen):
 
         lines = env_lines(settings)
         secrets = sum(line.startswith("#") for line in lines.splitlines())
-        left = f"; {secrets} secret{'s' if secrets > 1 else ''} left out" if secrets else ""
-        return Told(f"Copied {len(lines.splitlines()) - secrets} export lines{left}", copy=lines)
+        left = f"; {counted(secrets, 'secret')} left out" if secrets else ""
+        return Told(f"Copied {counted(len(lines.splitlines()) - secrets, 'export line')}{left}", copy=lines)
 
     @work(exclusive=True, group="save")
     async def action_remove(self) -> None:

@@ -17,6 +17,7 @@ from textual.widgets import DataTable, Static
 from tui import keys
 from tui.core.errors import KitescopeError
 from tui.core.scope import Scope
+from tui.core.words import counted
 from tui.messages import Failed, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.state import AppState, ScopeChosen
@@ -325,7 +326,7 @@ class DatasetsScreen(BaseScreen):
         if samples is not None:
             self._import_ended()
             self._go_to = running.name
-            self.notify(f"{samples:,} samples", title=f"Imported {plain(running.name)}", markup=False)
+            self.notify(counted(samples, "sample"), title=f"Imported {plain(running.name)}", markup=False)
 
     def _import_ended(self) -> None:
         self._import = None
@@ -367,7 +368,7 @@ class DatasetsScreen(BaseScreen):
     def _deleted(self, message: Deleted) -> None:
         gone = message.deleted
         self._inside.pop(gone.name, None)
-        lines = [f"{gone.samples:,} samples"]
+        lines = [counted(gone.samples, "sample")]
         lines += [f"dropped {name}" for name in gone.dropped]
         lines += [f"kept {name}: {why}" for name, why in gone.kept.items()]
         self.notify(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tui.core.words import counted
 from tui.widgets.fields import Field
 from tui.widgets.form import ChoiceField, Form, TextField
 from tui.widgets.form_dialog import FormDialog
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 def delete_dialog(info: DatasetInfo, collections: Sequence[str], jobs: int) -> FormDialog:
     """Names the dataset, the counts and what stays; the name has to be typed."""
-    runs = f" and {info.runs} brain run{'s' if info.runs != 1 else ''}" if info.runs else ""
-    about = f"{info.samples:,} samples{runs} are taken out of FiftyOne's database. The image files stay."
+    runs = f" and {counted(info.runs, 'brain run')}" if info.runs else ""
+    about = f"{counted(info.samples, 'sample')}{runs} will be gone from FiftyOne's database. "
+    about += "The image files stay."
     if jobs:
         about += "\nA job is at work on it and will fail."
     fields: list[Field] = []
     if collections:
-        count = f"{len(collections)} collection{'s' if len(collections) > 1 else ''}"
+        count = counted(len(collections), "collection")
         options = [("keep", f"keep {count}"), ("drop", f"drop {count}")]
         hint = f"In Milvus: {', '.join(collections)}. Dropped vectors have to be built again"
         fields.append(ChoiceField("collections", "Vectors", options, "keep", hint=hint))

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from tui import keys
 from tui.core.progress import Skipped
+from tui.core.words import counted
 from tui.jobs.info import JobInfo
 from tui.jobs.load import JobLoad, LoadMeter
 from tui.jobs.store import JobStore
@@ -204,7 +205,9 @@ class JobsScreen(BaseScreen):
         except FileNotFoundError:
             return LogRead(job, f"Nothing was written to {path} yet.")
         if size > _LOG_SHOWN:
-            text = f"… the first {size - _LOG_SHOWN:,} bytes are in {path}\n" + text.partition("\n")[2]
+            text = (
+                f"… {counted(size - _LOG_SHOWN, 'byte')} before this: see {path}\n" + text.partition("\n")[2]
+            )
         return LogRead(job, text or "Nothing was written yet.")
 
     @on(LogRead)

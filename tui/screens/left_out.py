@@ -61,7 +61,7 @@ class LeftOutPage(Page):
     @on(Tagged)
     def _say(self, message: Tagged) -> None:
         done = message.done
-        beyond = f"; {done.unknown:,} more are in the log only" if done.unknown > 0 else ""
+        beyond = f"; the log has {done.unknown:,} more" if done.unknown > 0 else ""
         self.notify(
             plain(f"{', '.join(done.tags)}: on {done.tagged:,} of {done.dataset}{beyond}"), markup=False
         )

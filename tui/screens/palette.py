@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui import keys
+from tui.core.words import counted
 from tui.messages import Happened, SearchRequested
 from tui.screens.base import BaseScreen
 from tui.state import ScopeChosen
@@ -69,7 +70,7 @@ class KitescopeCommands(Provider):
             choose = Happened(ScopeChosen(Scope(info.name)))
             yield (
                 f"Dataset {plain(info.name)}",
-                f"{info.samples:,} samples",
+                counted(info.samples, "sample"),
                 partial(app.post_message, choose),
             )
         for run in state.runs or ():

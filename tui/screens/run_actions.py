@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
+from tui.core.words import counted
 from tui.messages import Happened, SearchRequested, SyncRequested
 from tui.screens.bulk import BulkScreen, Work
 from tui.screens.run_dialogs import STILL_RUNNING, DeleteRuns, vectors_of, word_for
@@ -115,7 +116,7 @@ class RunActions(BulkScreen):
             )
             if count
         ]
-        return f"{found.vectors:,} vectors: {', '.join(parts) or 'every one is right'}."
+        return f"{counted(found.vectors, 'vector')}: {', '.join(parts) or 'every one is right'}."
 
     # Changing
 
@@ -136,7 +137,7 @@ class RunActions(BulkScreen):
         confirmed = ""
         if stale := [run for run in runs if run.stale]:
             count = sum(run.stale or 0 for run in stale)
-            word = await self.confirm_protected(f"remove {count:,} stale vectors of {_many(stale)}")
+            word = await self.confirm_protected(f"remove {counted(count, 'stale vector')} of {_many(stale)}")
             if word is None:
                 return
             confirmed = word
@@ -272,7 +273,7 @@ def _said(removed: Removed) -> str:
     if removed.collection is None:
         return ""
     if removed.dropped:
-        count = f"{removed.vectors:,} vectors" if removed.vectors is not None else "vectors"
+        count = counted(removed.vectors, "vector") if removed.vectors is not None else "vectors"
         return f"Collection {removed.collection} is dropped with its {count}."
     return f"Collection {removed.collection} was not dropped: {removed.reason}."
 
@@ -283,7 +284,11 @@ def _load(collection: str, wish: bool | None, ws: Workspace) -> str:
     loaded = collections.collection_row(ws, collection).loaded
     if not loaded if wish is None else wish:
         row = collections.load(ws, collection)
-        return f"{collection} is loaded: {row.vectors:,} vectors." if row.vectors is not None else "Loaded."
+        return (
+            f"{collection} is loaded: {counted(row.vectors, 'vector')}."
+            if row.vectors is not None
+            else "Loaded."
+        )
     collections.release(ws, collection)
     return f"{collection} is released from Milvus' memory; its data stay, and a search loads it again."
 

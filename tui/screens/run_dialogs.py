@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static
 
+from tui.core.words import counted
 from tui.widgets.run_view import named
 from tui.widgets.text import plain
 
@@ -25,7 +26,7 @@ STILL_RUNNING = "A notebook that is building an unfinished one right now would f
 
 def vectors_of(run: RunInfo) -> str:
     """How many vectors a run has, as far as is known."""
-    return f"{run.vectors:,} vectors" if run.vectors is not None else "vectors (not counted)"
+    return counted(run.vectors, "vector") if run.vectors is not None else "vectors (not counted)"
 
 
 def what_goes(runs: Sequence[RunInfo], every: Sequence[RunInfo]) -> str:

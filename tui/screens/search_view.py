@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui.core.words import counted
 from tui.screens.asks import Narrowing, Step
 from tui.widgets.detail import Details
 from tui.widgets.drawing import Subject
@@ -49,14 +50,15 @@ def facts(
     if step is None:
         return HeadFacts(index=index, busy=busy, marked=marked)
     if step.ask.browses:
-        what = "patches" if run and run.patches_field else "samples"
-        found, score = f"{loaded:,} {what}", "enter searches by the picture under the cursor"
+        patches = run is not None and run.patches_field is not None
+        found = counted(loaded, "patch", "patches") if patches else counted(loaded, "sample")
+        score = "enter searches by the picture under the cursor"
         if run and _may_be_outside(step.ask.narrowing, run.scope):
             found += ", perhaps not all in the index"
     else:
-        more = "" if step.ended else "+"
+        told = counted(loaded, "result") if step.ended else f"{loaded:,}+ results"
         missing = ", some may be missing" if step.approximate else ""
-        found = f"{loaded:,}{more} results{missing} · {step.elapsed_ms:,.0f} ms"
+        found = f"{told}{missing} · {step.elapsed_ms:,.0f} ms"
         score = f"{step.score}, {'higher' if step.higher_is_closer else 'lower'} is closer"
     return HeadFacts(
         title=step.ask.title(),
@@ -121,7 +123,7 @@ def _told_of(more: SampleDetail | None) -> Iterator[tuple[str, str]]:
     for field, texts in by_field.items():
         yield field, ", ".join(texts)
     if more.left_out:
-        yield "labels", f"{more.left_out:,} more are not shown"
+        yield "labels", f"{more.left_out:,} more not shown"
     yield from more.fields
 
 
@@ -151,8 +153,8 @@ def _no_index(state: AppState) -> str:
         return "Looking for indexes …"
     count = sum(run.is_index for run in state.runs)
     if count:
-        noun = "is 1 index" if count == 1 else f"are {count} indexes"
-        return f"There {noun} to search.\n\no chooses one"
+        verb = "is" if count == 1 else "are"
+        return f"There {verb} {counted(count, 'index', 'indexes')} to search.\n\no chooses one"
     return "There is no index to search yet.\n\n2 chooses a dataset · b there builds its index"
 
 

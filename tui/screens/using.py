@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from tui.core.words import counted
 from tui.messages import Failed, RefreshRequested
 from tui.screens.asks import Narrowing
 from tui.screens.base import core_call
@@ -145,7 +146,7 @@ class Using(Searching):
         if not self._writable("tagged"):
             return
         known = sorted({tag for id in ids if id in self._items for tag in self._items[id].tags})
-        what = "1 picture" if len(ids) == 1 else f"{len(ids):,} pictures"
+        what = counted(len(ids), "picture")
         typed = await self.ask(
             AskDialog(
                 f"{'Take which tags off' if remove else 'Tag'} {what}: names, separated by commas",
@@ -301,7 +302,7 @@ class Using(Searching):
             return
         spare = found.spare
         lines = _lines(found)
-        title = f"{len(found.groups):,} groups of near-duplicates. Tag {len(spare):,} as duplicate?"
+        title = f"{counted(len(found.groups), 'group')} of near-duplicates. Tag {len(spare):,} as duplicate?"
         body = "All but the first of each group, which was added first:\n\n" + "\n".join(lines)
         if await self.ask(Confirm(title, body, yes="Tag")) and self._writable("tagged"):
             self._load_use("tagging", partial(_tag, run, spare, ["duplicate"], False))
@@ -331,8 +332,8 @@ def _wrong_number(text: str) -> str:
 
 
 def _so_far(found: NearDuplicates) -> str:
-    counts = f"{len(found.groups):,} groups, {len(found.spare):,} files to spare"
-    return f"{found.compared:,} of {found.total:,} vectors compared: {counts}"
+    counts = f"{counted(len(found.groups), 'group')}, {counted(len(found.spare), 'file')} to spare"
+    return f"{found.compared:,} of {counted(found.total, 'vector')} compared: {counts}"
 
 
 def _lines(found: NearDuplicates) -> list[str]:
@@ -342,7 +343,7 @@ def _lines(found: NearDuplicates) -> list[str]:
         for number, group in enumerate(found.groups[:_GROUPS_SHOWN], 1)
     ]
     more = len(found.groups) - _GROUPS_SHOWN
-    return [*lines, f"… and {more:,} groups more"] if more > 0 else lines
+    return [*lines, f"… and {counted(more, 'group')} more"] if more > 0 else lines
 
 
 def _listed(group: Sequence[SampleInfo]) -> list[str]:

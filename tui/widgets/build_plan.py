@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tui.core.indexes import BuildPlan, Source
 from tui.core.models import BUILTIN
+from tui.core.words import counted
 from tui.jobs.info import JobInfo
 from tui.widgets.facts import facts
 from tui.widgets.phases import speed
@@ -134,7 +135,7 @@ def plan_page(outlook: Outlook) -> str:
 def plan_line(outlook: Outlook) -> Text:
     """The plan in a paragraph, for where there is little room."""
     said = {name: what for name, what, _ in plan_rows(outlook)}
-    parts = [f"{outlook.plan.vectors:,} vectors"]
+    parts = [counted(outlook.plan.vectors, "vector")]
     parts += [said["there"]] if "there" in said else []
     parts += [f"dimension {said['dimension']}"] if outlook.plan.dim else []
     parts += [said["in Milvus"]] if "in Milvus" in said else []

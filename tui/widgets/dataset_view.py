@@ -14,6 +14,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tui import keys
+from tui.core.words import counted
 from tui.widgets.bars import bars
 from tui.widgets.fitted import FitColumn
 from tui.widgets.pictures import ThumbnailStrip
@@ -107,13 +108,13 @@ class Facts:
     def _parts(self, width: int) -> Iterator[Text | Table]:
         detail = self._detail
         info = detail.info
-        runs = f"{info.runs} brain run{'' if info.runs == 1 else 's'}" if info.runs else "no brain run yet"
+        runs = counted(info.runs, "brain run") if info.runs else "no brain run yet"
         changed = f"changed {when(info.last_modified)}" if info.last_modified else ""
         temporary = "" if info.persistent else "not persistent"
-        facts = (f"{info.samples:,} samples", info.media_type, runs, changed, temporary)
+        facts = (counted(info.samples, "sample"), info.media_type, runs, changed, temporary)
         yield Text(" · ".join(filter(None, facts)), "dim")
         for field, counts in detail.label_fields.items():
-            labels = f"{len(counts):,} labels" if len(counts) != 1 else "1 label"
+            labels = counted(len(counts), "label")
             patches = ", patches" if field in detail.patches_fields else ""
             yield from self._section(field, f"{labels}{patches}" if counts else "no labels yet")
             if counts:
@@ -128,7 +129,8 @@ class Facts:
         if detail.embeddings_fields:
             yield from self._section("Embeddings")
             for found in detail.embeddings_fields:
-                yield Text(f"{plain(found.name)}  {found.dim or '–'} dimensions")
+                length = counted(found.dim, "dimension") if found.dim else "– dimensions"
+                yield Text(f"{plain(found.name)}  {length}")
         yield from self._section("Fields")
         yield self._fields()
 

@@ -14,6 +14,7 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tui.core.words import counted
 from tui.widgets.drawing import Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.text import plain
@@ -68,7 +69,7 @@ class FactsView(Widget):
         top = max(0, min(self._top, len(lines) - height))
         shown = lines[top : top + height]
         if (below := len(lines) - top - height) > 0 and shown:
-            shown[-1] = [Segment(f"▼ {below + 1} more lines: J K", Style(dim=True))]
+            shown[-1] = [Segment(f"▼ {counted(below + 1, 'more line')}: J K", Style(dim=True))]
         if top > 0 and len(shown) > 1:
             shown[0] = [Segment(f"▲ {top + 1} lines above", Style(dim=True))]
         return Segments([segment for line in shown for segment in (*line, Segment.line())])

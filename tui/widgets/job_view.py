@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tui.core.errors import KitescopeError
 from tui.core.progress import Skipped
+from tui.core.words import counted
 from tui.jobs.info import JobInfo, JobState
 from tui.jobs.load import JobLoad
 from tui.widgets.fitted import FitColumn
@@ -85,7 +86,7 @@ def _part(job: JobInfo) -> float | None:
 def _progress(job: JobInfo) -> str:
     if job.state == "done":
         vectors = (job.result or {}).get("vectors")
-        return f"{vectors:,} vectors" if isinstance(vectors, int) else "done"
+        return counted(vectors, "vector") if isinstance(vectors, int) else "done"
     part = _part(job)
     if job.phase is None:
         return "–" if job.ended else "starting"
@@ -204,7 +205,7 @@ def _load(load: JobLoad) -> str:
     parts = [
         f"CPU {load.cpu_percent:.0f}%",
         f"memory {load.memory_mb:,.0f} MiB",
-        f"{load.processes} process{'es' if load.processes > 1 else ''}",
+        counted(load.processes, "process", "processes"),
     ]
     parts += [
         f"GPU {gpu.index} {gpu.name} {'–' if gpu.percent is None else gpu.percent}% "
@@ -219,8 +220,8 @@ def _result(job: JobInfo) -> str:
     if job.kind == "sync":
         counts = [f"{result.get(what, 0):,} {what}" for what in ("added", "removed", "unchanged")]
         return ", ".join(counts) + ": o searches it"
-    vectors, dim = result.get("vectors", 0), result.get("dim", 0)
-    return f"{vectors:,} vectors of {dim:,} numbers in {result.get('collection', '')}: o searches it"
+    vectors, dim, place = result.get("vectors", 0), result.get("dim", 0), result.get("collection", "")
+    return f"{counted(vectors, 'vector')} of {counted(dim, 'number')} in {place}: o searches it"
 
 
 def skipped_text(job: JobInfo, skipped: Sequence[Skipped]) -> str:
@@ -228,5 +229,5 @@ def skipped_text(job: JobInfo, skipped: Sequence[Skipped]) -> str:
     lines = [f"{item.filepath or item.id}\n    {item.reason}" for item in skipped]
     missing = job.skipped_count - len(skipped)
     if missing > 0:
-        lines.append(f"… and {missing:,} more: they are in {job.log}")
+        lines.append(f"… and {missing:,} more: see {job.log}")
     return "\n".join(lines)

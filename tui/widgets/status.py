@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tui.core.words import counted
 from tui.state import AppState, Engine
 from tui.widgets.text import plain
 
@@ -58,7 +59,7 @@ def _jobs(state: AppState) -> str:
     running = [job for job in state.jobs or () if not job.ended]
     if not running:
         return ""
-    text = f"{len(running)} job{'s' if len(running) > 1 else ''}"
+    text = counted(len(running), "job")
     phase = running[0].phases.get(running[0].phase) if running[0].phase else None
     if phase and phase.total:
         text += f" {running[0].phase} {100 * phase.done // phase.total}%"

@@ -12,6 +12,7 @@ from tui.core.connecting import network, tls
 from tui.core.connecting.masking import mask_uri
 from tui.core.embedded import milvus_kwargs, own_server
 from tui.core.errors import EngineUnreachable, KitescopeError, UnknownName
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
@@ -111,7 +112,7 @@ def _steps(trial: _Trial) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "login", lambda: _login(trial)
     yield "version", lambda: _version(trial)
     yield "database", lambda: _database(trial)
-    yield "collections", lambda: f"{len(trial.collections or ())} collections"
+    yield "collections", lambda: counted(len(trial.collections or ()), "collection")
 
 
 def _take(trial: _Trial, name: str, body: Callable[[], str]) -> Step:

@@ -87,7 +87,7 @@ def brain_config(
     document = _document(before)
     backends = document.setdefault("similarity_backends", {})
     if not isinstance(backends, dict):
-        raise InvalidInput("similarity_backends in that file is not a JSON object", "Correct it")
+        raise InvalidInput("Its similarity_backends is not a JSON object", "Correct it")
     section = backends.get("milvus")
     # Defaults such as the metric live in the same section and are not part of a connection.
     kept = {k: v for k, v in section.items() if k not in settings.milvus} if isinstance(section, dict) else {}
@@ -128,7 +128,8 @@ def write_brain_config(
         try:
             text = brain_config(settings, before, with_secrets=with_secrets, default_backend=default_backend)
         except InvalidInput as error:
-            raise InvalidInput(f"{path} was not changed: {error.what}", error.remedy) from error
+            why = error.what[:1].lower() + error.what[1:]
+            raise InvalidInput(f"{path} was not changed: {why}", error.remedy) from error
         backup = None
         if before is not None:
             backup = path.with_name(f"{path.name}.bak")
@@ -141,11 +142,9 @@ def _document(before: str | None) -> dict[str, Any]:
     try:
         document = json.loads(before) if before and before.strip() else {}
     except json.JSONDecodeError as error:
-        raise InvalidInput(
-            f"the file is not valid JSON (line {error.lineno})", "Correct that line"
-        ) from error
+        raise InvalidInput(f"It is not valid JSON (line {error.lineno})", "Correct that line") from error
     if not isinstance(document, dict):
-        raise InvalidInput("the file does not hold a JSON object", "Correct it, or move it away")
+        raise InvalidInput("It does not hold a JSON object", "Correct it, or move it away")
     return document
 
 

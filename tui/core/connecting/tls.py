@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tui.core.connecting import network
 from tui.core.errors import EngineUnreachable, InvalidInput, KitescopeError
+from tui.core.words import counted
 
 _FILES = ("client_pem_path", "client_key_path", "ca_pem_path", "server_pem_path")
 _SOON_DAYS = 14
@@ -161,7 +162,7 @@ def _read(der: bytes | None) -> Certificate:
 
 def _soon(certificate: Certificate) -> str:
     days = (certificate.ends - datetime.now(UTC)).days
-    return f" (ends in {days} days)" if days <= _SOON_DAYS else ""
+    return f" (ends in {counted(days, 'day')})" if days <= _SOON_DAYS else ""
 
 
 def _not_accepted(

@@ -16,6 +16,7 @@ from tui.core.indexes import Source
 from tui.core.models import absolute, certain_info
 from tui.core.progress import ignore, never
 from tui.core.scope import Scope
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,8 @@ def adopt(
         if not known:
             what = f"patch in {patches_field}" if patches_field else "sample"
             raise InvalidInput(
-                f"None of the {len(coverage.present):,} ids in {name!r} is a {what} of dataset {dataset!r}",
+                f"Collection {name!r} has {counted(len(coverage.present), 'id')}, "
+                f"none of a {what} of dataset {dataset!r}",
                 "Choose the dataset, or the patches field, that the collection was made from",
             )
         runs.register(
@@ -93,7 +95,8 @@ def _fitting(name: str, info: CollectionInfo, made_by: ModelInfo | None) -> Metr
         )
     if made_by is not None and made_by.dim not in (None, info.dim):
         raise InvalidInput(
-            f"Model {made_by.name} makes vectors of {made_by.dim} numbers, those in {name!r} have {info.dim}",
+            f"Model {made_by.name} makes vectors of {counted(made_by.dim, 'number')}, "
+            f"those in {name!r} have {info.dim}",
             "Name the model that made them, or none",
         )
     return info.metric

@@ -22,6 +22,7 @@ from tui.core.filling.targets import BUILDING, Target, choose, properties, stem
 from tui.core.indexes import BuildResult, BuildSpec
 from tui.core.models import BUILTIN, absolute, certain_info
 from tui.core.progress import OnEvent, ShouldStop
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
@@ -134,7 +135,7 @@ class _Build:
         if info is None or not outcome.rows:
             reason = f": {skipped[0].reason}" if skipped else ""
             raise KitescopeError(
-                f"None of the {outcome.first.expected} items could become a vector{reason}",
+                f"Of {counted(outcome.first.expected, 'item')} none could become a vector{reason}",
                 "See that the files are there, or choose another source",
             )
         self._find_out_about_text(filler)
@@ -186,7 +187,7 @@ class _Build:
             )
         if not self.target.ours and stale:
             raise InvalidInput(
-                f"Collection {name} holds {stale} vectors of other items", "Choose another name"
+                f"Collection {name} holds {counted(stale, 'vector')} of other items", "Choose another name"
             )
 
     def _register(self, dim: int) -> None:

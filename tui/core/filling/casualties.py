@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tui.core.filling.ids import IdBuffer, IdSet
 from tui.core.progress import OnEvent, Skipped
+from tui.core.words import counted
 
 _LISTED = 10_000
 
@@ -37,5 +38,8 @@ class Casualties:
 
     def report(self) -> tuple[Skipped, ...]:
         """Answer all of them, the last entries standing for many."""
-        rest = (Skipped("", "", f"{reason} ({count} more items)") for reason, count in self._more.items())
+        rest = (
+            Skipped("", "", f"{reason} ({counted(count, 'more item')})")
+            for reason, count in self._more.items()
+        )
         return (*self._listed, *rest)

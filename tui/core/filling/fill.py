@@ -20,6 +20,7 @@ from tui.core.filling.sources import Part, VectorSource, sound
 from tui.core.filling.targets import READY, check_dim
 from tui.core.filling.uploading import Uploader
 from tui.core.progress import Event, OnEvent, Progress
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.filling.ids import IdSet
@@ -125,7 +126,7 @@ class Filler:
             if self._source is not None:
                 self._source.close()
         raise KitescopeError(
-            f"Collection {self.name} does not come to rest: it has {rows} vectors",
+            f"Collection {self.name} does not come to rest: it has {counted(rows, 'vector')}",
             "Stop what else changes it or its dataset, then start again",
         )
 

@@ -10,6 +10,7 @@ from tui.core.errors import InvalidInput
 from tui.core.filling.sources import check_rows
 from tui.core.filling.vector_files import RowIds, VectorFile
 from tui.core.models import model_info
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.indexes import BuildSpec, Source
@@ -54,6 +55,6 @@ def check_made_by(source: Source, dim: int | None, model: ModelInfo) -> None:
     """
     if not source.embeds and dim is not None and model.dim is not None and model.dim != dim:
         raise InvalidInput(
-            f"Model {model.name} makes vectors of {model.dim} numbers, and these have {dim}",
+            f"Model {model.name} makes vectors of {counted(model.dim, 'number')}, and these have {dim}",
             "Name the model that made them, or none",
         )

@@ -14,6 +14,7 @@ from tui.core.filling.targets import Target, check_dim, choose
 from tui.core.indexes import BuildPlan, BuildSpec
 from tui.core.models import BUILTIN, model_info
 from tui.core.vision import devices
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.milvus import Milvus
@@ -91,7 +92,7 @@ def _warnings(
     if target.shared:
         found.append(f"Collection {target.name} is also used by {', '.join(target.shared)}")
     if milvus.is_lite and items > _LITE_LIMIT:
-        found.append(f"{items:,} vectors are much for Milvus Lite: a Milvus server answers faster")
+        found.append(f"{counted(items, 'vector')} are much for Milvus Lite: a Milvus server answers faster")
     source = spec.source
     if source.embeds and source.model is not None and not model_info(source.model).downloaded:
         size = model_info(source.model).size_mb
@@ -100,5 +101,7 @@ def _warnings(
         without = datasets.count(ws, spec.scope) - items
         later = f"; a sync embeds them with {source.model}" if source.model else ""
         if without:
-            found.append(f"{without:,} items have no vector in field {source.embeddings_field}{later}")
+            found.append(
+                f"Without a vector in field {source.embeddings_field}: {counted(without, 'item')}{later}"
+            )
     return found

@@ -16,6 +16,7 @@ from tui.core.filling.fill import Filler, Outcome, await_index
 from tui.core.filling.patience import Patience
 from tui.core.filling.targets import choose
 from tui.core.progress import ignore, never
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.indexes import BuildSpec
@@ -42,7 +43,7 @@ def not_its_own(ws: Workspace, run: RunInfo) -> str:
         return "it has no index, so nobody can tell whose it is"
     coverage = compare(ws, Patience(ws, ignore, never, 0.0), name, run.scope)
     if coverage.rows and coverage.missing == coverage.expected:
-        return f"none of its {coverage.rows:,} vectors is of dataset {run.dataset!r}"
+        return f"of its {counted(coverage.rows, 'vector')} none is of dataset {run.dataset!r}"
     return ""
 
 
@@ -73,7 +74,7 @@ def finish(ws: Workspace, patience: Patience, run: RunInfo, filler: Filler, outc
     if info is None or not outcome.rows:
         reasons = filler.casualties.report()
         raise KitescopeError(
-            f"None of the {outcome.first.expected} items could become a vector"
+            f"Of {counted(outcome.first.expected, 'item')} none could become a vector"
             + (f": {reasons[0].reason}" if reasons else ""),
             "See that the files are there, or discard the run and build it from another source",
         )

@@ -18,6 +18,7 @@ from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped
 from tui.core.vision.devices import choose
 from tui.core.vision.fleet import Fleet
 from tui.core.vision.images import Patch
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -201,9 +202,8 @@ class _File:
             int((self._rows.rows_of(ids) >= 0).sum()) for ids, _ in datasets.scope_ids(self._ws, self._scope)
         )
         left = self._file.count - known
-        return (
-            (Skipped("", self._path, f"{left} of its rows belong to no item to index"),) if left > 0 else ()
-        )
+        reason = f"{counted(left, 'row')} of it without an item to index"
+        return (Skipped("", self._path, reason),) if left > 0 else ()
 
     def close(self) -> None:
         self._file.close()
@@ -218,14 +218,15 @@ def check_rows(ws: Workspace, scope: Scope, file: VectorFile, ids: RowIds | None
     if ids is not None:
         if len(ids) != file.count:
             raise InvalidInput(
-                f"The file of embeddings has {file.count} rows and the file of ids has {len(ids)}",
+                f"The file of embeddings has {counted(file.count, 'row')} and the file of ids has {len(ids)}",
                 "Give one id for each row",
             )
         return
     expected = datasets.count(ws, scope)
     if expected != file.count:
         raise InvalidInput(
-            f"The file of embeddings has {file.count} rows and there are {expected} items to index",
+            f"The file of embeddings has {counted(file.count, 'row')}, "
+            f"and to index there is {counted(expected, 'item')}",
             "Give one row for each in dataset order, or say with --ids whose they are",
         )
 

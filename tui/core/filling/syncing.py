@@ -28,6 +28,7 @@ from tui.core.filling.sources import Part, VectorSource, open_source
 from tui.core.filling.targets import READY, properties
 from tui.core.indexes import BuildSpec, Crop, Source, SyncResult
 from tui.core.progress import OnEvent, ShouldStop, Skipped
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.milvus import CollectionInfo, Milvus
@@ -138,7 +139,7 @@ def sync(
             sharers=sharers(ws, run),
             guard=lambda coverage: _require_source(ws, run, coverage),
             removing=lambda count: ws.require_destroyable(
-                f"remove {count:,} stale vectors of run {brain_key!r}"
+                f"remove {counted(count, 'stale vector')} of run {brain_key!r}"
             ),
         )
         outcome = filler.run()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.documents.schema import read
 from tui.core.errors import InvalidInput
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
@@ -243,6 +244,6 @@ def check_dim(info: CollectionInfo | None, dim: int | None) -> None:
     """
     if info is not None and dim is not None and info.dim != dim:
         raise InvalidInput(
-            f"Collection {info.name} holds vectors of {info.dim} numbers, and these have {dim}",
+            f"Collection {info.name} holds vectors of {counted(info.dim, 'number')}, and these have {dim}",
             "Use the source it was made with, or another collection",
         )

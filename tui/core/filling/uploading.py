@@ -12,6 +12,7 @@ import numpy as np
 
 from tui.core.client.upload import rows_per_batch
 from tui.core.errors import Interrupted, InvalidInput
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class Uploader:
         """
         if len(vectors) and vectors.shape[1] != self._dim:
             raise InvalidInput(
-                f"A vector has {vectors.shape[1]} numbers and the collection holds {self._dim}",
+                f"A vector has {counted(vectors.shape[1], 'number')} and the collection holds {self._dim}",
                 "All vectors of an index have one length",
             )
         self._ids += ids

@@ -11,6 +11,7 @@ import numpy as np
 
 from tui.core.errors import InvalidInput
 from tui.core.filling.ids import IdSet
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,7 @@ class RowIds:
         self._known = IdSet.collect(_id_pages(path))
         if len(self._known) != self._known.rows:
             raise InvalidInput(
-                f"{path} names {self._known.rows - len(self._known)} ids more than once",
+                f"{path} names {counted(self._known.rows - len(self._known), 'id')} more than once",
                 "Each row needs an id of its own",
             )
         self._row = np.empty(len(self._known), dtype=np.int64)

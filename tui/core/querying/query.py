@@ -16,6 +16,7 @@ from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError
 from tui.core.scope import Scope
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -230,7 +231,7 @@ def _fitting(ws: Workspace, run: RunInfo, vectors: NDArray[np.float32], what: st
     dim = ws.milvus().describe(run.collection, counted=False).dim
     if vectors.shape[1] != dim:
         raise InvalidInput(
-            f"{what} vectors of {vectors.shape[1]} numbers, but index {run.brain_key!r} has {dim}",
+            f"{what} vectors of {counted(vectors.shape[1], 'number')}, but index {run.brain_key!r} has {dim}",
             "Use the model that made the index",
         )
     return vectors

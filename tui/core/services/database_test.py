@@ -13,6 +13,7 @@ from tui.core.connecting.connection_test import Step
 from tui.core.connecting.masking import mask_uri
 from tui.core.errors import EngineUnreachable, KitescopeError
 from tui.core.services import database, fiftyone_service
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from tui.core.services.fiftyone_service import Found
@@ -127,9 +128,7 @@ def _whose(trial: _Trial) -> str:
         )
     if trial.uri:
         users = len(service.users())
-        return (
-            f"FiftyOne's embedded one, data in {folder}, used by {users} program{'s' if users != 1 else ''}"
-        )
+        return f"FiftyOne's embedded one, data in {folder}, used by {counted(users, 'program')}"
     return f"FiftyOne's embedded one, data in {folder}: {service.detail()}, and starts when it is needed"
 
 
@@ -158,8 +157,7 @@ def _count(trial: _Trial) -> str:
 
     with database.client(trial.uri, trial.left) as client:
         trial.datasets = client[trial.settings.database_name]["datasets"].count_documents(LISTED)
-    what = "dataset" if trial.datasets == 1 else "datasets"
-    return f"{trial.datasets:,} {what} in {trial.settings.database_name}"
+    return f"{counted(trial.datasets, 'dataset')} in {trial.settings.database_name}"
 
 
 def _since(began: float) -> float:

@@ -19,6 +19,7 @@ from tui import paths
 from tui.core import profiles
 from tui.core.connecting import stock
 from tui.core.errors import KitescopeError
+from tui.core.words import counted
 
 _PACKAGES = ("fiftyone", "fiftyone-brain", "pymilvus", "milvus-lite", "torch", "torchvision", "textual")
 _LOW_SPACE, _NO_SPACE = 2 << 30, 100 << 20  # bytes
@@ -232,4 +233,4 @@ def settings_files_are_valid(env: Mapping[str, str]) -> Check:
         saved = profiles.list_profiles()
     except KitescopeError as error:
         return Check("settings", False, error.what, error.remedy, required=True)
-    return Check("settings", True, f"files are valid; {len(saved)} saved profiles", required=True)
+    return Check("settings", True, f"files are valid; {counted(len(saved), 'saved profile')}", required=True)

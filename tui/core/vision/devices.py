@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import InvalidInput
+from tui.core.words import counted
 
 SYNTAX = re.compile(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*")
 WORDS = "auto, cpu, cuda:0, or several as cuda:0,cuda:1"
@@ -189,7 +190,7 @@ def _together(found: Sequence[Gpu]) -> str:
 def _on_cpu(processes: int) -> str:
     count = processors()
     split = f", shared by {processes} processes" if processes > 1 else ""
-    return f"CPU, {count} processor{'s' if count != 1 else ''}{split}"
+    return f"CPU, {counted(count, 'processor')}{split}"
 
 
 def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = None) -> None:

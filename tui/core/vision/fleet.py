@@ -23,6 +23,7 @@ from tui.core.vision.devices import processors
 from tui.core.vision.fleet_process import MemberProcess
 from tui.core.vision.frames import Answer, Chunk, Embedded, Failed, Loading, Picture, Ready, Start, Stop
 from tui.core.vision.images import Patch
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,7 +203,7 @@ class Fleet:
             self.dim, self.supports_prompts, self.notice = answer.dim, answer.supports_prompts, answer.notice
         elif answer.dim != self.dim:
             raise KitescopeError(
-                f"The model's vectors have {self.dim} numbers, and {answer.dim} on {post.label}",
+                f"The model's vectors have {counted(self.dim, 'number')}, and {answer.dim} on {post.label}",
                 "Use one device",
             )
 

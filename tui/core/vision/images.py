@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from tui.core.errors import KitescopeError
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +212,9 @@ def identify(file: Any, path: str | os.PathLike[str]) -> Image.Image:
     except Image.DecompressionBombError as error:
         file.seek(0)
         if file.read(2) != b"\xff\xd8":
-            raise UnreadableImage(f"too large to decode safely (over {MAX_PIXELS:,} pixels)", path) from error
+            raise UnreadableImage(
+                f"too large to decode safely (over {counted(MAX_PIXELS, 'pixel')})", path
+            ) from error
         file.seek(0)
         return JpegImagePlugin.JpegImageFile(file)
 

@@ -18,6 +18,7 @@ from tui.core.vision.fusing import optimised
 from tui.core.vision.shrinking import enough_pixels
 from tui.core.vision.torch_embedder import Inputs, TorchEmbedder, split, to_rows
 from tui.core.vision.user_code import resolve
+from tui.core.words import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -165,7 +166,7 @@ def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> T
 
         near = [f"torchvision:{one}" for one in difflib.get_close_matches(architecture, known, 3)]
         hint = f"Did you mean {' or '.join(near)}" if near else "See kitescope models list"
-        raise UnknownName(f"torchvision has no model {architecture!r}", hint)
+        raise UnknownName(f"There is no model {architecture!r} in torchvision", hint)
     weights = models.get_model_weights(architecture).DEFAULT
     if checkpoint:
         module = models.get_model(architecture, weights=None)
@@ -210,7 +211,7 @@ def _load_checkpoint(module: Any, path: Path) -> None:
         ) from error
     if missing:
         raise InvalidInput(
-            f"{path} lacks {len(missing)} of the model's weights, such as {missing[0]}",
+            f"{path} lacks {counted(len(missing), 'weight')} of the model, such as {missing[0]}",
             "Name the architecture it was made with",
         )
 
