@@ -261,6 +261,7 @@ def in_time(run: Callable[[], Ran], timeout: float, quick: float) -> Ran:
 COMMANDS = (
     ("collections", "list", "--json"),
     ("build", "{dataset}", "key", "--json"),
+    ("sync", "{dataset}", "digits", "--json"),
     ("search", "{dataset}", "digits", "--id", "{id}", "--json"),
 )
 
@@ -278,6 +279,16 @@ def test_milvus_that_is_not_there(cli: Cli, demo: Demo, silent_port: int, comman
     silent = in_time(lambda: run(silent_port), 3, closed.seconds)
     assert silent.code == 3
     assert str(silent_port) in one_error_line(silent)
+    assert cli("jobs", "list", "--json").json == [], "what cannot begin leaves no job behind"
+
+
+def test_a_uri_that_is_none_is_wrong_usage_whatever_is_asked(cli: Cli, demo: Demo) -> None:
+    for words in (("runs", "list"), ("collections", "list"), ("sync", "kitescope-demo", "digits")):
+        ran = cli("--milvus-uri", "bogus://x?token=secret", *words, ok=False)
+        assert ran.code == 2
+        said = one_error_line(ran)
+        assert "bogus://x" in said and "http://localhost:19530" in said and "secret" not in said
+    assert cli("jobs", "list", "--json").json == []
 
 
 def test_a_database_that_is_not_there(cli: Cli, silent_port: int) -> None:

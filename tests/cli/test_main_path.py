@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import DEMO, Demo
@@ -126,6 +127,21 @@ def test_search_by_picture_vector_and_examples(cli: Cli, demo: Demo) -> None:
     assert [hit["rank"] for hit in page] == [3, 4]
 
 
+def test_the_rows_of_a_file_of_vectors_are_averaged_which_is_said(
+    cli: Cli, demo: Demo, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(2, 864)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = {}
+    for name, array in (("both", rows), ("mean", rows.mean(axis=0)), ("one", rows[:1])):
+        np.save(tmp_path / f"{name}.npy", array)
+        ran = cli("search", DEMO, KEY, "--vector", str(tmp_path / f"{name}.npy"), "-k", "5", "--json")
+        found[name] = [hit["id"] for hit in ran.json["hits"]]
+        assert ("the mean of the 2 vectors in both.npy" in ran.err) == (name == "both")
+    assert found["both"] == found["mean"] != found["one"]
+    assert "averaged" in cli("search", "--help").out.split("--vector")[1].split("--not-id")[0]
+
+
 def test_search_narrowed_and_reversed(cli: Cli, demo: Demo) -> None:
     seven = ("search", DEMO, KEY, "--id", demo.ids[0], "-k", "4", "--json")
     narrowed = cli(*seven, "--where", "ground_truth.label=7").json["hits"]
@@ -151,6 +167,11 @@ def test_what_is_found_is_tagged_kept_and_exported(cli: Cli, demo: Demo, tmp_pat
     for more in (["--save-view", "near"], ["--export", str(tmp_path / "x.csv")], ["--add-tag", ""]):
         refused = cli(*asked, *more, ok=False)
         assert refused.code == 2 and one_error_line(refused)
+    # A path with a typo is said before anything is done.
+    refused = cli(*asked, "--add-tag", "x", "--export", str(tmp_path / "tpyo" / "x.json"), ok=False)
+    assert refused.code == 2 and "There is no folder" in one_error_line(refused)
+    assert not (tmp_path / "tpyo").exists()
+    assert [hit["tags"] for hit in cli(*asked).json["hits"]] == [[]] * 3
     refused = cli("--readonly", *asked, "--add-tag", "x", ok=False)
     assert refused.code != 0 and "allows no changes" in one_error_line(refused)
 

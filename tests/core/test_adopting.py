@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_not_adopted(workspace: Workspace, unique_name: Nam
     workspace.milvus()._client.create_collection(f"foreign_{name}", dimension=4)
     for of, field, key, said in (
         (other, None, "x", "has 5 ids, none of a sample"),
-        (name, "boxes", "x", "is a patch in boxes"),
+        (name, "boxes", "x", "none of a patch in boxes"),
         (name, None, "k", "has a run 'k' already"),
         (name, None, "no key", "cannot be a brain key"),
     ):

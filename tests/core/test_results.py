@@ -111,6 +111,11 @@ def test_nothing_that_is_there_is_overwritten(workspace: Workspace, tmp_path: Pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInput, match="is a folder"):
         results.export(workspace, "any", hits, "csv", str(tmp_path / "empty"))
+    for format in ("csv", "json"):
+        with pytest.raises(InvalidInput, match="There is no folder"):
+            results.export(workspace, "any", hits, format, str(tmp_path / "tpyo" / "x"))
+    assert not (tmp_path / "tpyo").exists()
+    results.export(workspace, "any", hits, "links", str(tmp_path / "new" / "links"))
     with pytest.raises(InvalidInput, match="nothing to export"):
         results.export(workspace, "any", [], "csv", str(tmp_path / "no.csv"))
 

@@ -120,7 +120,7 @@ def test_a_collection_that_others_took_the_name_of_is_neither_filled_nor_dropped
     kept = [runs.discard(workspace, name, key) for key in ("k", "f")]
     assert [one.dropped for one in kept] == [False, False]
     assert f"'theirs' on {other!r} uses it too" in kept[0].reason
-    assert f"none of its 2 vectors is of dataset {name!r}" in kept[1].reason
+    assert f"of its 2 vectors none is of dataset {name!r}" in kept[1].reason
     for key, collection in (("k", taken), ("f", foreign)):
         crash_stock(workspace, milvus_lite.uri, dataset, key, "embed", embeddings="emb")
         _configure(workspace, name, key, collection_name=collection)

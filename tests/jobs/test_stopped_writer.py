@@ -97,7 +97,7 @@ def test_jobs_are_listed_beside_a_worker_stopped_in_a_write(store: JobStore, wor
 
 def test_what_must_write_says_who_is_in_the_way(store: JobStore, stuck: tuple[str, psutil.Process]) -> None:
     job, process = stuck
-    with pytest.raises(StoreBusy, match=f"job {job}, whose process {process.pid} stands still") as caught:
+    with pytest.raises(StoreBusy, match=f"Job {job}, whose process {process.pid} stands still") as caught:
         store.create(SPEC)
     assert f"kitescope jobs cancel {job}" in caught.value.remedy
     os.kill(process.pid, signal.SIGCONT)
@@ -119,7 +119,7 @@ def test_cancelling_another_job_names_the_one_that_stands_still(store: JobStore,
         other, job = running_job(store, healthy.pid), store.create(SPEC)
         process = work(STOPPED_IN_A_WRITE, job.id)
         until(lambda: stopped(process), 30, "a stopped worker")
-        with pytest.raises(StoreBusy, match=f"job {job.id}"):
+        with pytest.raises(StoreBusy, match=f"Job {job.id}"):
             supervisor.cancel(other.id, store=store)
         assert healthy.poll() is None
     finally:

@@ -49,7 +49,7 @@ def test_an_id_may_be_shortened_while_it_is_unambiguous(store: JobStore) -> None
     assert len({other.id for other in others}) == 120
     firsts = [other.id[0] for other in others]
     twice = next(letter for letter in firsts if firsts.count(letter) > 1)
-    with pytest.raises(UnknownName, match="more than one"):
+    with pytest.raises(UnknownName, match="More than one"):
         store.get(twice)
 
 

@@ -253,7 +253,7 @@ async def test_what_core_says_against_it_is_the_reason(make_app: MakeApp, datase
         await _ready(pilot, app)
         await _choose(pilot, app, "source", "file")
         await _type(pilot, app, "embeddings", str(tmp_path / "short.npy"))
-        await until(pilot, lambda: "has 3 rows and there are 10 items" in _screen(app)._reason())
+        await until(pilot, lambda: "has 3 rows for 10 items" in _screen(app)._reason())
         await pilot.press("f5")
         await until(pilot, lambda: "3 rows" in told(app))
         assert not app.state.jobs

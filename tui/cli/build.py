@@ -170,6 +170,8 @@ def run_sync(
     from tui.jobs.spec import job_spec
 
     settings = session.settings()
+    # A job that cannot begin would stay in the list as a failed one.
+    session.workspace().milvus().ping()
     job = supervisor.start(job_spec("sync", dataset, key, settings), settings)
     if detach:
         _tell_detached(session, job.id, as_json)

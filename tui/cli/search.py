@@ -24,7 +24,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option("--id", "ids", multiple=True, metavar="ID", help="Like this item; several are averaged.")
 @click.option("--text", metavar="TEXT", help="Like this description (models that take prompts).")
 @click.option("--image", type=_FILE, metavar="FILE", help="Like this picture.")
-@click.option("--vector", type=_FILE, metavar="FILE.npy", help="Like this vector.")
+@click.option("--vector", type=_FILE, metavar="FILE.npy", help="Like this vector; several rows are averaged.")
 @click.option("--not-id", "not_ids", multiple=True, metavar="ID", help="Away from this item.")
 @click.option(
     "-k", "k", type=click.IntRange(min=1), default=25, show_default=True, metavar="N", help="How many."
@@ -84,7 +84,7 @@ def search(
     if columns is not None and not preview:
         raise click.UsageError("--columns is about --preview, which is missing")
     conditions = tuple(condition(pair) for pair in where)
-    from tui.core.querying.query import Query
+    from tui.core.querying.query import Query, count_vectors
     from tui.core.search import search as find
 
     query = Query(
@@ -103,9 +103,15 @@ def search(
         where=conditions,
         only=only,
     )
+    if target is not None:
+        from tui.core.results import export_target
+
+        export_target(format_, target)
     result = find(session.workspace(), query, tell=session.out.compared())
     use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
     use.of(session, dataset, key, result)
+    if vector is not None and (rows := count_vectors(vector)) > 1:
+        session.out.say(f"Searched for the mean of the {counted(rows, 'vector')} in {vector.name}.")
     if as_json:
         session.out.json(result)
     else:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OWN_FORMATS = ("csv", "json", "links")
 """Formats of ours: a table, the same as JSON, and a folder of symbolic links named by rank."""
+_FILES = ("csv", "json")
 _COLUMNS = ("rank", "id", "sample_id", "score", "filepath", "label", "tags", "box")
 
 
@@ -103,15 +104,13 @@ def export(
         label_field: what a type of FiftyOne writes as labels.
 
     Raises:
-        InvalidInput: there is nothing to export, or something is at ``path`` or cannot be put there.
+        InvalidInput: there is nothing to export, or ``export_target`` refuses, or nothing can be put there.
         UnknownName: there is no such dataset or format.
         KitescopeError: FiftyOne cannot write these items in this format; it says why.
     """
     if not items:
         raise InvalidInput("There is nothing to export", "Mark pictures, or search first")
-    target = Path(path).expanduser().absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise InvalidInput(f"{target} is there already", "Name a file or folder that is not")
+    target = export_target(format, path)
     rows = [_row(item) for item in items]
     if format == "csv":
         text = io.StringIO()
@@ -134,6 +133,23 @@ def export(
                 f"FiftyOne could not export as {format}: {error}", "Try csv, json or links"
             ) from error
     return len(rows)
+
+
+def export_target(format: str, path: str) -> Path:
+    """Where ``export`` would write, when that is a place for it.
+
+    Raises:
+        InvalidInput: something is there, or the folder for a file is missing: likely a slip of the finger. A
+            folder is made with those above it, as FiftyOne does.
+    """
+    target = Path(path).expanduser().absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise InvalidInput(f"{target} is there already", "Name a file or folder that is not")
+    if format in _FILES and target.is_dir():
+        raise InvalidInput(f"{target} is a folder", "Name a file")
+    if format in _FILES and not target.parent.is_dir():
+        raise InvalidInput(f"There is no folder {target.parent}", "Make it first, or correct the path")
+    return target
 
 
 def formats(ws: Workspace) -> list[str]:
@@ -185,10 +201,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(target: Path, text: str) -> None:
-    if target.is_dir():
-        raise InvalidInput(f"{target} is a folder", "Name a file")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with target.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from tui.core.connecting.masking import mask_uri
 from tui.core.connecting.network import is_local
 from tui.core.errors import (
     AuthenticationFailed,
@@ -175,7 +176,7 @@ def _check(uri: str, given: Mapping[str, str | bool]) -> None:
         usable = False
     if not usable:
         raise InvalidInput(
-            f"The Milvus URI cannot be understood: {address_of(uri)}",
+            f"The Milvus URI cannot be understood: {mask_uri(uri) if '://' in uri else address_of(uri)}",
             "Write it like http://localhost:19530",
         )
 

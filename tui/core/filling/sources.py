@@ -224,9 +224,9 @@ def check_rows(ws: Workspace, scope: Scope, file: VectorFile, ids: RowIds | None
         return
     expected = datasets.count(ws, scope)
     if expected != file.count:
+        items = counted(expected, "item")
         raise InvalidInput(
-            f"The file of embeddings has {counted(file.count, 'row')}, "
-            f"and to index there is {counted(expected, 'item')}",
+            f"The file of embeddings has {counted(file.count, 'row')} for {items} to index",
             "Give one row for each in dataset order, or say with --ids whose they are",
         )
 

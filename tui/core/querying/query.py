@@ -207,6 +207,11 @@ def _not_in_index(ws: Workspace, run: RunInfo, missing: Sequence[str]) -> Kitesc
     return KitescopeError(what, f"Add what is missing with kitescope sync {run.dataset} {run.brain_key}")
 
 
+def count_vectors(path: Path) -> int:
+    """How many vectors a file holds that can be searched with; raises ``InvalidInput``."""
+    return len(_read(path))
+
+
 def _read(path: Path) -> NDArray[np.float32]:
     try:
         # Not numpy.load, which takes any file that is none for a pickle.
