@@ -14,7 +14,7 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 
 from tui.widgets.cells import beside
@@ -184,23 +184,29 @@ class TileView(PictureWidget):
 
     def render_line(self, y: int) -> Strip:
         """One line of the widget: of a row's frame, pictures or captions, with the scroll bar at its end."""
-        at = self.layout_now
-        width = self.size.width
+        return self._line_at(y, self.size, self.layout_now)
+
+    def own_lines(self, lines: range) -> list[Strip]:
+        """Some lines; Textual works its size out anew whenever it is asked, so it is asked once."""
+        size, at = self.size, self.layout_now
+        return [self._line_at(y, size, at) for y in lines]
+
+    def _line_at(self, y: int, size: Size, at: Layout) -> Strip:
         line = self.top * at.block + y
         # Lines that are left over show the upper part of the row that follows.
         if line > -(-len(self.tiles) // at.columns) * at.block or (
             y > at.rows * at.block and self.protocol == "sixel"
         ):
-            return Strip.blank(width, self._style(""))
-        key = line, self._has_bar(at, y)
+            return Strip.blank(size.width, self._style(""))
+        key = line, self._has_bar(at, y, size.height)
         if key not in self._lines:
             if len(self._lines) > _KEPT_LINES:
                 self._lines.clear()
-            self._lines[key] = self._with_bar(self._line(at, line), key[1])
+            self._lines[key] = self._with_bar(self._line(at, line), size.width, key[1])
         return self._lines[key]
 
-    def _with_bar(self, line: Strip, bar: bool) -> Strip:
-        blank = Strip.blank(max(self.size.width - line.cell_length - 1, 0), self._style(""))
+    def _with_bar(self, line: Strip, width: int, bar: bool) -> Strip:
+        blank = Strip.blank(max(width - line.cell_length - 1, 0), self._style(""))
         end = Segment("▐", self._style("bar")) if bar else Segment(" ", self._style(""))
         return beside([line, blank, _strip(end, 1)], self.app.console)
 
@@ -264,12 +270,11 @@ class TileView(PictureWidget):
         segments.append(Segment(" " * (at.width - used), self._style("cursor" if here else "")))
         return Strip(segments, at.width)
 
-    def _has_bar(self, at: Layout, y: int) -> bool:
+    def _has_bar(self, at: Layout, y: int, height: int) -> bool:
         """Whether the scroll bar is on this line; there is none when all fits on a screen."""
         rows = -(-len(self.tiles) // at.columns)
         if rows <= at.rows:
             return False
-        height = self.size.height
         length = max(height * at.rows // rows, 1)
         start = round((height - length) * self.top / max(rows - at.rows, 1))
         return start <= y < start + length

@@ -140,7 +140,7 @@ class PictureWidget(Widget):
         if self._asked_at != self.picture_size:
             # A widget that is shown again at the size it once had gets no Resize: it was asked while hidden.
             self.call_later(self.draw_again)
-        strips = self._own_lines(crop) if self._is_bare else super().render_lines(crop)
+        strips = self._bare_lines(crop) if self._is_bare else super().render_lines(crop)
         if self.protocol != "sixel" or not strips or not self.screen.is_active:
             return strips
         if crop.width < self.size.width:
@@ -162,11 +162,15 @@ class PictureWidget(Widget):
         styles = self.styles
         return not (styles.gutter or styles.tint.a or self.opacity < 1 or self.get_line_filters())
 
-    def _own_lines(self, crop: Region) -> list[Strip]:
+    def _bare_lines(self, crop: Region) -> list[Strip]:
         """The lines as they are; Textual makes each anew from its segments, and of those codes again."""
-        lines = [self.render_line(y) for y in crop.line_range]
+        lines = self.own_lines(crop.line_range)
         left, right = crop.column_span
         return lines if (left, right) == (0, self.size.width) else [line.crop(left, right) for line in lines]
+
+    def own_lines(self, lines: range) -> list[Strip]:
+        """Some lines of the widget, each as ``render_line`` has it."""
+        return [self.render_line(y) for y in lines]
 
 
 class Picture(PictureWidget):
@@ -202,10 +206,16 @@ class Picture(PictureWidget):
 
     def render_line(self, y: int) -> Strip:
         """A line of the picture, or of nothing while it is being made."""
+        return self.own_lines(range(y, y + 1))[0]
+
+    def own_lines(self, lines: range) -> list[Strip]:
+        """Some lines of the picture, or of nothing while it is being made."""
         drawing = self._shown()
-        if drawing is None or y >= len(drawing.lines):
-            return Strip.blank(self.size.width, self.rich_style)
-        return drawing.lines[y]
+        made = drawing.lines if drawing else ()
+        if lines.stop <= len(made):
+            return list(made[lines.start : lines.stop])
+        blank = Strip.blank(self.size.width, self.rich_style)
+        return [made[y] if y < len(made) else blank for y in lines]
 
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """The picture, whichever lines are drawn."""
