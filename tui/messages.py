@@ -31,7 +31,9 @@ class Answer(Message):
     workspace: Workspace | None = None
 
     def is_late(self, workspace: Workspace) -> bool:
-        """Whether other engines are in use by now than those that were asked."""
+        """Whether nobody waits for it any more, or other engines are in use by now than were asked."""
+        if self.worker is not None and self.worker.is_cancelled:
+            return True
         return self.workspace is not None and self.workspace is not workspace
 
 

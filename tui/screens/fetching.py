@@ -36,7 +36,7 @@ class Fetching(Looking):
         """The helper process ends with the app."""
         self._helper.close()
 
-    @core_call(OPENING)
+    @core_call(OPENING, bound=True)
     def _load_index(self, dataset: str, brain_key: str) -> Message | None:
         from tui.core.documents.run_list import require_run
 
@@ -58,7 +58,7 @@ class Fetching(Looking):
             made.slices,
         )
 
-    @core_call(BROWSING)
+    @core_call(BROWSING, bound=True)
     def _count(self, ask: Ask, run: RunInfo) -> Message | None:
         from tui.core import datasets
 
@@ -67,14 +67,14 @@ class Fetching(Looking):
         total = len(page) if len(page) < BROWSE_PAGE else datasets.count(ws, scope, any_slice=True)
         return Counted(ask, total, page)
 
-    @core_call("reading more of the dataset")
+    @core_call("reading more of the dataset", bound=True)
     def _load_page(self, ask: Ask, run: RunInfo, first: int) -> Message | None:
         from tui.core.datasets import sample_page
 
         page = sample_page(self.kitescope.workspace, self._scope(ask, run), first, BROWSE_PAGE)
-        return PageRead(ask, first, page)
+        return PageRead(ask, run, first, page)
 
-    @core_call(ASKING)
+    @core_call(ASKING, bound=True)
     def _load_hits(self, ask: Ask, run: RunInfo, offset: int, k: int = PAGE) -> Message | None:
         from tui.core.datasets import samples_by_id
         from tui.core.search import search

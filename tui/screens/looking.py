@@ -70,7 +70,7 @@ class Looking(BaseScreen):
         self._details.clear()
         self._asked_of = None
 
-    @core_call(READING_LABELS)
+    @core_call(READING_LABELS, bound=True)
     def _load_detail(self, dataset: str, sample_id: str) -> Message | None:
         from tui.core.documents.labels import sample_detail
 

@@ -9,6 +9,7 @@ from textual import on, work
 from textual.message import Message
 from textual.worker import get_current_worker
 
+from tui.messages import Answer
 from tui.screens.asks import Ask
 from tui.screens.base import core_call
 from tui.screens.using import Used, Using
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _STARTING = "opening the FiftyOne App"
 
 
-class AppShows(Message):
+class AppShows(Answer):
     """The App shows what it was asked for."""
 
     def __init__(self, info: AppInfo, count: int) -> None:
@@ -60,12 +61,15 @@ class Opening(Using):
         return AppShows(*found)
 
     @on(AppShows)
+    def _app_shows(self, message: AppShows) -> None:
+        if self._take_awaited(message):
+            self._tell_facts()
+            self._tell_address(message)
+
     @work(group="app")
-    async def _app_shows(self, message: AppShows) -> None:
+    async def _tell_address(self, message: AppShows) -> None:
         from tui.jobs.fiftyone_app import ssh_line
 
-        self._waiting = None
-        self._tell_facts()
         info = message.info
         said = f"The FiftyOne App shows these {message.count:,}"
         if await self.ask(AppDialog(said, info.url, ssh_line(info.port))) == "stop":

@@ -57,7 +57,10 @@ class Remembering(Using):
         if self._run is None or self._chosen is None:
             self.tell("Choose an index first: press o.")
             return
-        memory: Memory | None = await asyncio.to_thread(search_memory.load, *self._chosen)
+        chosen = self._chosen
+        memory: Memory | None = await asyncio.to_thread(search_memory.load, *chosen)
+        if self._chosen != chosen or not self.is_current:
+            return  # another index is on the screen, or none
         place = ""
         while memory is not None:
             options = _options(memory)

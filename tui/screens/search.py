@@ -156,7 +156,7 @@ class SearchScreen(Remembering, Opening):
         else:
             self._look(self._run.dataset)
 
-    @core_call("looking into the dataset")
+    @core_call("looking into the dataset", bound=True)
     def _look(self, dataset: str) -> Message | None:
         from tui.core.datasets import dataset_detail
 
@@ -165,6 +165,8 @@ class SearchScreen(Remembering, Opening):
     @on(Looked)
     @work(group="narrow")
     async def _narrow_by(self, message: Looked) -> None:
+        if self._run is None or self._run.dataset != message.detail.info.name or not self.is_current:
+            return  # what was to be narrowed is not on the screen any more
         now = self._narrowing
         listed = options(message.detail, now, len(self.grid.marks))
         chosen = await self.ask(Pick("Only what is in …", listed))

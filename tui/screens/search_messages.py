@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from tui.messages import Answer
+
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetDetail
     from tui.core.documents.labels import SampleDetail
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from tui.screens.asks import Ask
 
 
-class Opened(Message):
+class Opened(Answer):
     """The index that was chosen is known, and what was asked of it before."""
 
     def __init__(self, run: RunInfo, earlier: Sequence[Ask] = ()) -> None:
@@ -25,7 +27,7 @@ class Opened(Message):
         super().__init__()
 
 
-class Counted(Message):
+class Counted(Answer):
     """How many pictures there are to browse, and the first of them."""
 
     def __init__(self, ask: Ask, total: int, page: Sequence[SampleInfo]) -> None:
@@ -35,17 +37,18 @@ class Counted(Message):
         super().__init__()
 
 
-class PageRead(Message):
+class PageRead(Answer):
     """Some of the pictures to browse."""
 
-    def __init__(self, ask: Ask, first: int, page: Sequence[SampleInfo]) -> None:
+    def __init__(self, ask: Ask, run: RunInfo, first: int, page: Sequence[SampleInfo]) -> None:
         self.ask = ask
+        self.run = run
         self.first = first
         self.page = page
         super().__init__()
 
 
-class Found(Message):
+class Found(Answer):
     """Hits of a question, from ``offset`` on."""
 
     def __init__(self, ask: Ask, offset: int, result: SearchResult) -> None:

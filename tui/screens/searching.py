@@ -14,7 +14,7 @@ from textual.worker import Worker
 
 from tui.core.client.index_types import MAX_K
 from tui.core.errors import KitescopeError
-from tui.messages import Failed, Happened, SearchRequested
+from tui.messages import Answer, Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.fetching import ASKING, BROWSE_PAGE, BROWSING, OPENING, Fetching
 from tui.screens.looking import READING_LABELS
@@ -108,7 +108,9 @@ class Searching(Fetching):
 
     @on(Opened)
     def _opened(self, message: Opened) -> None:
-        self._waiting, self._run = None, message.run
+        if not self._take_awaited(message):
+            return
+        self._run = message.run
         self._history.begin(message.earlier)
         if self.state.scope is None:
             from tui.core.scope import Scope
@@ -157,7 +159,8 @@ class Searching(Fetching):
 
     @on(Counted)
     def _show_browsing(self, message: Counted) -> None:
-        self._waiting = None
+        if not self._take_awaited(message):
+            return
         step = self._step_for(message.ask)
         step.total = message.total
         self._show_step(step)
@@ -176,7 +179,7 @@ class Searching(Fetching):
     def _page_read(self, message: PageRead) -> None:
         self._reading = False
         step = self._history.current
-        if step is None or step.ask != message.ask:
+        if step is None or step.ask != message.ask or message.run is not self._run:
             self.grid.draw_again()
             return
         if len(message.page) < BROWSE_PAGE:
@@ -191,7 +194,8 @@ class Searching(Fetching):
 
     @on(Found)
     def _show_found(self, message: Found) -> None:
-        self._waiting = None
+        if not self._take_awaited(message):
+            return
         result = message.result
         step = self._step_for(message.ask) if message.offset == 0 else self._history.current
         if step is None or (message.offset and step.ask != message.ask):
@@ -236,19 +240,29 @@ class Searching(Fetching):
         if message.doing == READING_LABELS:
             return
         self._reading = False
-        awaited = self._waiting.words if self._waiting else ""
-        if message.doing in (OPENING, ASKING, BROWSING, awaited):
-            self._waiting, self._returning = None, 0
+        if self._take_awaited(message):
+            self._returning = 0
             self._settle()
-        if message.doing == OPENING:
-            self._wrong = message.error
+            self.awaited_failed()
+            if message.doing == OPENING:
+                self._wrong = message.error
         self._tell_facts()
+
+    def awaited_failed(self) -> None:
+        """What was waited for went wrong."""
 
     # Waiting
 
     def _wait(self, worker: Worker[None], words: str) -> None:
         self._waiting = _Waiting(worker, words)
         self._tell_facts()
+
+    def _take_awaited(self, message: Answer) -> bool:
+        """Whether this answers what is waited for, which ends then: what was cancelled may answer as well."""
+        if self._waiting is None or message.worker is not self._waiting.worker:
+            return False
+        self._waiting = None
+        return True
 
     def _cancel(self) -> bool:
         """Stop waiting; tells whether anything was awaited."""

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tui.core.words import counted
-from tui.messages import Failed, RefreshRequested
+from tui.messages import Answer, RefreshRequested
 from tui.screens.asks import Narrowing
 from tui.screens.base import core_call
 from tui.screens.searching import Searching
@@ -53,14 +53,16 @@ class Used(Message):
 
 
 class FormatsRead(Message):
-    """The formats that can be exported to."""
+    """The formats that these results can be exported to."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], run: RunInfo, items: Sequence[Hit | SampleInfo]) -> None:
         self.names = tuple(names)
+        self.run = run
+        self.items = tuple(items)
         super().__init__()
 
 
-class Grouped(Message):
+class Grouped(Answer):
     """The near-duplicates of an index."""
 
     def __init__(self, run: RunInfo, found: NearDuplicates) -> None:
@@ -175,21 +177,21 @@ class Using(Searching):
 
     def action_export(self) -> None:
         """Write results to a file or folder."""
-        if self._run is not None and self._results():
-            self._load_formats()
+        if self._run is not None and (items := self._results()):
+            self._load_formats(self._run, tuple(items))
 
     @core_call("reading formats")
-    def _load_formats(self) -> Message | None:
+    def _load_formats(self, run: RunInfo, items: tuple[Hit | SampleInfo, ...]) -> Message | None:
         from tui.core.results import formats
 
-        return FormatsRead(formats(self.kitescope.workspace))
+        return FormatsRead(formats(self.kitescope.workspace), run, items)
 
     @on(FormatsRead)
     @work(group="use")
     async def _export(self, message: FormatsRead) -> None:
-        items, run = self._results(), self._run
-        if not items or run is None:
-            return
+        if not self.is_current:
+            return  # nobody is here any more to be asked
+        items, run = message.items, message.run
         options = [(name, _OWN.get(name, f"FiftyOne's {name}")) for name in message.names]
         format = await self.ask(Pick(f"Export {len(items):,} as", options))
         if not format:
@@ -280,23 +282,24 @@ class Using(Searching):
             self._tell_facts()
             self.tell("Stopped: nothing is tagged.")
 
-    @on(Failed)
-    def _close_groups(self, message: Failed) -> None:
-        if message.doing == "searching":
-            self._leave_groups()
+    def awaited_failed(self) -> None:
+        """Nothing more is found."""
+        self._leave_groups()
 
     def _leave_groups(self) -> None:
-        self._waiting = None
         if self._page is not None:
             page, self._page = self._page, None
             page.end()
 
     @on(Grouped)
+    def _grouped(self, message: Grouped) -> None:
+        if self._take_awaited(message):
+            self._leave_groups()
+            self._tell_facts()
+            self._show_groups(message.found, message.run)
+
     @work(group="use")
-    async def _show_groups(self, message: Grouped) -> None:
-        self._leave_groups()
-        self._tell_facts()
-        found, run = message.found, message.run
+    async def _show_groups(self, found: NearDuplicates, run: RunInfo) -> None:
         if not found.groups:
             self.tell(f"No two of {found.compared:,} are that near (threshold {found.threshold:g}).")
             return
