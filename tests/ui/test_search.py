@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.widgets import Input
 
@@ -14,6 +16,7 @@ from tests.core.making import Made, make_index
 from tests.engines.servers import MilvusLite, Mongod
 from tests.ui.conftest import screen_text, told, until
 from tui.app import Kitescope
+from tui.core import runs as core_runs
 from tui.core.demo import write_digits
 from tui.core.documents.run_list import RunInfo
 from tui.core.documents.scopes import Item
@@ -21,6 +24,7 @@ from tui.core.documents.selection import Scope
 from tui.core.embedding import embed
 from tui.core.errors import UnknownName
 from tui.core.models import BUILTIN, load_model
+from tui.core.querying import exact
 from tui.core.workspace import Workspace
 from tui.messages import SearchRequested
 from tui.screens.asks import Ask, History, Narrowing, Step, parse
@@ -64,8 +68,6 @@ def digits(
         dataset.save_view("threes", dataset.match(fo.ViewField("ground_truth.label") == "3"))
         items = [Item(str(n), str(n), file) for n, file in enumerate(files)]
         vectors = [row for batch in embed(items, load_model(BUILTIN)) for row in batch.vectors]
-        import numpy as np
-
         name = make_index(ws, Scope(DATASET), KEY, np.stack(vectors), source=Made(model=BUILTIN))
         yield dict(zip(*dataset.values(["id", "ground_truth.label"]), strict=True))
         dataset.delete()
@@ -145,6 +147,40 @@ async def test_several_marked_unlike_and_least(make_app: MakeApp, digits: dict[s
         await until(pilot, lambda: not view.grid.marks)
         await pilot.press("x")
         await until(pilot, lambda: "unlike 1" in facts(app).title and not facts(app).busy)
+
+
+async def test_a_long_look_for_the_least_similar_says_how_far_it_is(
+    make_app: MakeApp, workspace: Workspace, digits: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.random.default_rng(2).normal(size=(COUNT, 4)).astype(np.float32)
+    collection = make_index(workspace, Scope(DATASET), "far", rows, metric="euclidean")
+    monkeypatch.setattr(exact, "PIECE", 100)
+    fetch, may_go = exact._fetched, threading.Semaphore(1)
+
+    def when_allowed(*args: Any) -> Any:
+        """Real vectors are fetched in milliseconds: the look is held where its count can be read."""
+        assert may_go.acquire(timeout=60)
+        return fetch(*args)
+
+    monkeypatch.setattr(exact, "_fetched", when_allowed)
+    try:
+        app = make_app(search=(DATASET, "far"))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await browsing(pilot, app)
+            await pilot.press("enter")
+            await asked(pilot, app, "Similar to")
+            await pilot.press("L")
+            await until(pilot, lambda: "searching · 100 of 260" in screen_text(app))
+            may_go.release()
+            await until(pilot, lambda: "searching · 200 of 260" in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: "searching" not in screen_text(app))
+            assert facts(app).title.startswith("Similar to")
+            may_go.release(9)
+    finally:
+        may_go.release(9)
+        core_runs.delete(workspace, DATASET, "far")
+    assert not workspace.milvus().exists(collection)
 
 
 async def test_narrowed_to_a_view_a_tag_and_a_label_and_everything_again(

@@ -14,7 +14,7 @@ from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask
 from tui.screens.base import core_call
 from tui.screens.looking import Looking
-from tui.screens.search_messages import Counted, Found, Opened, PageRead
+from tui.screens.search_messages import Counted, Found, Opened, PageRead, Scanned
 from tui.screens.search_view import tile
 
 if TYPE_CHECKING:
@@ -80,10 +80,15 @@ class Fetching(Looking):
         from tui.core.search import search
 
         ws, worker = self.kitescope.workspace, get_current_worker()
+
+        def tell(done: int, total: int) -> None:
+            self.post_message(Scanned(worker, done, total))
+
         result = search(
             ws,
             ask.query(run, offset, k),
             embed=self._helper.embed,
+            tell=tell,
             should_stop=lambda: worker.is_cancelled,
         )
         if ask.shown is None and ask.image:

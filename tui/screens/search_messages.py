@@ -10,6 +10,8 @@ from textual.message import Message
 from tui.messages import Answer
 
 if TYPE_CHECKING:
+    from textual.worker import Worker
+
     from tui.core.datasets import DatasetDetail
     from tui.core.documents.labels import SampleDetail
     from tui.core.documents.run_list import RunInfo
@@ -45,6 +47,16 @@ class PageRead(Answer):
         self.run = run
         self.first = first
         self.page = page
+        super().__init__()
+
+
+class Scanned(Message):
+    """How many vectors of how many were looked at, for a question that has to look at every one."""
+
+    def __init__(self, worker: Worker[None], done: int, total: int) -> None:
+        self.worker = worker
+        self.done = done
+        self.total = total
         super().__init__()
 
 

@@ -18,7 +18,7 @@ from tui.messages import Answer, Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.fetching import ASKING, BROWSE_PAGE, BROWSING, OPENING, Fetching
 from tui.screens.looking import READING_LABELS
-from tui.screens.search_messages import Counted, Found, Opened, PageRead
+from tui.screens.search_messages import Counted, Found, Opened, PageRead, Scanned
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
 from tui.widgets.detail import DetailPane
@@ -35,10 +35,11 @@ _MOST_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """What is being waited for, so that it can be cancelled."""
+    """What is being waited for, and how far it is, so that it can be told and cancelled."""
 
     worker: Worker[None]
     words: str
+    far: str = ""
 
 
 class Searching(Fetching):
@@ -192,6 +193,12 @@ class Searching(Fetching):
         self.grid.put(first, [tile(item) for item in items])
         self._tell_facts()
 
+    @on(Scanned)
+    def _show_far(self, message: Scanned) -> None:
+        if self._waiting is not None and self._waiting.worker is message.worker:
+            self._waiting = replace(self._waiting, far=f" · {message.done:,} of {message.total:,}")
+            self._tell_facts()
+
     @on(Found)
     def _show_found(self, message: Found) -> None:
         if not self._take_awaited(message):
@@ -299,7 +306,7 @@ class Searching(Fetching):
         if not self._ready:
             return
         step, grid = self._history.current, self.grid
-        busy = self._waiting.words if self._waiting else ""
+        busy = self._waiting.words + self._waiting.far if self._waiting else ""
         self.query_one(SearchHead).show(
             facts(step, self._run, len(grid.tiles), len(grid.marks), self._history.place, busy)
         )
