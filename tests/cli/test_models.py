@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import DEMO, Demo
 from tests.cli.program import Cli, one_error_line
+from tests.core import tiny_models
+from tests.core.fake_hub import FakeHub
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +47,23 @@ def test_without_network_a_build_with_a_missing_model_says_what_to_do(cli: Cli, 
     last = ran.lines[-1]
     assert (last["event"], "proxy 127.0.0.1:9" in last["error"]) == ("failed", True)
     assert "kitescope-descriptor" in last["remedy"]
+
+
+def test_a_download_from_the_hub_tells_its_bytes_and_goes_on_where_it_broke(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "me").mkdir()
+    weights = tiny_models.hugging_face_plain(tmp_path / "me" / "plain", 256) / "model.safetensors"
+    with FakeHub(tmp_path) as hub:
+        cli = Cli({**os.environ, "HF_ENDPOINT": hub.url, "no_proxy": "*"})
+        hub.breaks_after = 2 << 20
+        broken = cli("models", "download", "huggingface:me/plain", ok=False, timeout=240)
+        *told, error = broken.err.splitlines()
+        assert broken.code == 1 and error.startswith("error: Cannot download model.safetensors")
+        assert told and all(line.startswith("downloaded ") for line in told)
+        hub.breaks_after = None
+        done = cli("models", "download", "huggingface:me/plain", timeout=240)
+        assert hub.sent[-2:] == [("model.safetensors", 2 << 20), ("preprocessor_config.json", 0)]
+    size = f"{weights.stat().st_size / 1e6:.1f}"
+    assert done.err.splitlines()[-1] == f"downloaded {size} of {size} MB"
+    assert done.out == "huggingface:me/plain is ready: vectors of 256 numbers\n"

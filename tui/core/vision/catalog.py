@@ -53,6 +53,9 @@ _ZOO_DIMS = (
 )  # fmt: skip
 
 
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
+
+
 @dataclass(frozen=True, slots=True)
 class ZooModel:
     """One image model with embeddings in FiftyOne's zoo."""
@@ -84,7 +87,7 @@ class ZooModel:
             return False
         if ":" in self.hub:
             return bool(list(torch_checkpoints().glob(f"{self.hub.split(':')[1]}_*.pth")))
-        return bool(hub_snapshots(self.hub))
+        return hub_has_weights(self.hub)
 
     def missing_packages(self) -> list[str]:
         """The Python packages it asks for that are not installed."""
@@ -131,12 +134,31 @@ def hub_snapshots(name: str) -> list[Path]:
     return sorted(found, key=lambda one: one.stat().st_mtime, reverse=True)
 
 
+def hub_has_weights(name: str) -> bool:
+    """Whether the weights of a Hugging Face name were downloaded to their end."""
+    return any(_has_weights(folder) for folder in hub_snapshots(name))
+
+
 def torchvision_downloaded(name: str) -> bool:
     """Whether torchvision's weights of that model are on disk, in any version."""
     stem = re.escape(name).replace("shufflenet_v2", "shufflenetv2").replace("x1_0", "x1")
     pattern = re.compile(rf"{stem}(_rwightman|_lukemelas)?-[0-9a-f]+\.pth")
     folder = torch_checkpoints()
     return folder.is_dir() and any(pattern.fullmatch(file.name) for file in folder.iterdir())
+
+
+def _has_weights(folder: Path) -> bool:
+    # Links there lead to what arrived whole.
+    if not any(file.suffix in _WEIGHTS and file.exists() for file in folder.iterdir()):
+        return False
+    for index in folder.glob("*.index.json"):
+        try:
+            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError):
+            return False
+        if not all((folder / part).exists() for part in parts):
+            return False
+    return True
 
 
 def _manifests() -> Iterator[Path]:

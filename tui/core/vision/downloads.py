@@ -17,7 +17,7 @@ from tui.core.progress import OnEvent, Progress, ignore
 _TIMEOUT = 8.0
 _CHUNK = 1 << 20
 _PORTS = {"http": 80, "https": 443}
-_REMEDY = (
+REMEDY = (
     "Check the network and try again, or put the file there yourself; kitescope-descriptor needs no download"
 )
 
@@ -38,7 +38,7 @@ def fetch(url: str, target: Path, on_event: OnEvent = ignore) -> Path:
         require_host(url)
         _continue(url, partial, on_event)
     except (OSError, EOFError) as error:
-        raise KitescopeError(f"Cannot download {url} to {target}: {_reason(error)}", _REMEDY) from error
+        raise KitescopeError(f"Cannot download {url} to {target}: {_reason(error)}", REMEDY) from error
     expected = re.search(r"-([0-9a-f]{8,})\.\w+$", target.name)
     if expected and not _sha256(partial).startswith(expected[1]):
         partial.unlink()
@@ -81,7 +81,7 @@ def require_host(url: str, *, all_proxy: bool = False) -> None:
     thread.join(_TIMEOUT)
     if answers != [None]:
         what = f"The proxy {host}:{port} that {name} names" if proxy else host
-        raise KitescopeError(f"{what} cannot be reached", _REMEDY)
+        raise KitescopeError(f"{what} cannot be reached", REMEDY)
 
 
 def _proxy(scheme: str, host: str) -> tuple[str, int] | None:

@@ -91,7 +91,9 @@ def is_on_disk(name: str) -> bool:
     """Whether a ``huggingface:`` or ``openclip:`` model has nothing to fetch, as far as files tell."""
     place, _, weights = name.partition(":")[2].partition("@")
     if name.startswith(HUGGING_FACE):
-        return hugging_face_config(name.removeprefix(HUGGING_FACE)) is not None
+        place = name.removeprefix(HUGGING_FACE)
+        local = Path(place).expanduser().is_dir()
+        return hugging_face_config(place) is not None if local else catalog.hub_has_weights(place)
     return Path(place).expanduser().is_dir() or Path(weights or "?").expanduser().is_file()
 
 

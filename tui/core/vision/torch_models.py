@@ -39,7 +39,9 @@ def load(name: str, source: Source, device: str, precision: str, decode: str, on
         if source == "fiftyone-zoo":
             embedder = from_fiftyone(name, zoo_models.zoo_model(name, place, on_event), place, precision)
         elif source in ("huggingface", "openclip"):
-            embedder = from_fiftyone(name, zoo_models.checkpoint_model(name, place), place, precision)
+            embedder = from_fiftyone(
+                name, zoo_models.checkpoint_model(name, place, on_event), place, precision
+            )
         elif source == "torchvision":
             embedder = _torchvision(name, place, precision, on_event)
         else:

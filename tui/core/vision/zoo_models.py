@@ -11,7 +11,7 @@ from typing import Any
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import OnEvent
-from tui.core.vision import catalog, downloads, naming
+from tui.core.vision import catalog, downloads, hub_downloads, naming
 
 
 def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
@@ -33,15 +33,18 @@ def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
         # FiftyOne fetches the file above, but lets torchvision load its own copy from torch's cache.
         url = torchvision.models.get_weight(entry.weights).url
         downloads.fetch(url, catalog.torch_checkpoints() / url.rsplit("/", 1)[1], on_event)
-    elif entry.hub and not entry.downloaded:
-        downloads.require_host("https://github.com") if ":" in entry.hub else _require_hub()
-    elif not entry.filename and ":" not in (entry.hub or ""):
-        with _hub_or_disk():
+    elif entry.hub and ":" in entry.hub:
+        if not entry.downloaded and not Path(entry.hub.rpartition(":")[0]).is_dir():
+            downloads.require_host("https://github.com")
+        with hub_downloads.torch_hub(on_event):
+            return _load(name, device)
+    elif not entry.filename:
+        with _hub_or_disk(on_event):
             return _load(name, device)
     return _load(name, device)
 
 
-def checkpoint_model(name: str, device: Any) -> Any:
+def checkpoint_model(name: str, device: Any, on_event: OnEvent) -> Any:
     """A ``huggingface:`` or ``openclip:`` model, from a folder, a file, or the hub.
 
     Raises:
@@ -55,16 +58,16 @@ def checkpoint_model(name: str, device: Any) -> Any:
     else:
         _require_open_clip(name.removeprefix(naming.OPEN_CLIP))
     loader, arguments = naming.in_fiftyone(name)
-    with contextlib.nullcontext() if naming.is_local(name) else _hub_or_disk():
+    with contextlib.nullcontext() if naming.is_local(name) else _hub_or_disk(on_event):
         return _load(loader, device, **(arguments or {}))
 
 
 @contextlib.contextmanager
-def _hub_or_disk() -> Iterator[None]:
+def _hub_or_disk(on_event: OnEvent) -> Iterator[None]:
     """What Hugging Face's library fetches in here; without network it would try each file for half a minute.
 
     Raises:
-        KitescopeError: there is no network, and not everything is on disk.
+        KitescopeError: there is no network, and not everything is on disk; or a download broke.
     """
     _be_quiet()
     unreachable: KitescopeError | None = None
@@ -73,7 +76,8 @@ def _hub_or_disk() -> Iterator[None]:
     except KitescopeError as error:
         unreachable = error
     if unreachable is None:
-        yield
+        with hub_downloads.hugging_face(on_event):
+            yield
         return
     from huggingface_hub import constants
 
@@ -138,7 +142,7 @@ def _require_open_clip(place: str) -> None:
     weights = weights or "openai"
     _require_known(weights, tags, f"OpenCLIP has no weights for {architecture} named")
     hub = open_clip.get_pretrained_cfg(architecture, weights).get("hf_hub") or ""
-    if not catalog.hub_snapshots(hub.rstrip("/")):
+    if not catalog.hub_has_weights(hub.rpartition("/")[0]):
         _require_hub()
 
 
@@ -152,3 +156,5 @@ def _be_quiet() -> None:
     """Bars and advice of the libraries would land on stderr, among ours."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Weights in an old format would be fetched once more in a newer one, by a thread of its own.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
