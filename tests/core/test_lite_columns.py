@@ -130,13 +130,13 @@ def test_what_is_valid_is_milvus_lites_own(database: Database) -> None:
         assert (ours.tolist(), ours.dtype) == (own.tolist(), own.dtype)
         assert ours is not wanted
     twice = ids_of(3, 1, 3)
-    with pytest.raises(lite_columns._NotPlain):
+    with pytest.raises(lite_columns.NotPlain):
         lite_columns.valid_mask(twice, numbers, deleted, None, memtable)
     collection.delete(ids_of(1))
-    with pytest.raises(lite_columns._NotPlain):
+    with pytest.raises(lite_columns.NotPlain):
         lite_columns.valid_mask(ids, numbers, deleted, None, memtable)
     collection.flush()
-    with pytest.raises(lite_columns._NotPlain):
+    with pytest.raises(lite_columns.NotPlain):
         lite_columns.valid_mask(ids, numbers, deleted, None, collection._memtable)
 
 

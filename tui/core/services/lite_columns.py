@@ -29,7 +29,7 @@ _NICE = 10
 _Place = tuple[int, int]
 
 
-class _NotPlain(Exception):
+class NotPlain(Exception):
     """milvus_lite's own code has to answer."""
 
 
@@ -39,16 +39,17 @@ def apply() -> None:
     from milvus_lite.search import bitmap
     from milvus_lite.storage.memtable import MemTable
 
-    _replace(bitmap, "build_valid_mask", lambda own: _or_else(own, valid_mask))
-    _replace(MemTable, "to_search_snapshot", lambda own: _or_else(own, search_snapshot))
-    _replace(MemTable, "_build_data_table", lambda own: _or_else(own, data_table))
-    _replace(Collection, "query", lambda own: _or_else(own, query_ids))
+    replace(bitmap, "build_valid_mask", lambda own: _or_else(own, valid_mask))
+    replace(MemTable, "to_search_snapshot", lambda own: _or_else(own, search_snapshot))
+    replace(MemTable, "_build_data_table", lambda own: _or_else(own, data_table))
+    replace(Collection, "query", lambda own: _or_else(own, query_ids))
     if sys.platform == "linux":
         # Elsewhere a thread has no priority of its own.
-        _replace(Collection, "_ensure_loaded_segments_indexed", _aside)
+        replace(Collection, "_ensure_loaded_segments_indexed", _aside)
 
 
-def _replace(where: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def replace(where: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put what ``make`` makes of a function in its place, if it is there."""
     own = getattr(where, name, None)
     if own is not None:
         setattr(where, name, wraps(own)(make(own)))
@@ -58,7 +59,7 @@ def _or_else(own: Callable[..., Any], ours: Callable[..., Any]) -> Callable[...,
     def answer(*args: Any, **kwargs: Any) -> Any:
         try:
             return ours(*args, **kwargs)
-        except (_NotPlain, AttributeError, ImportError, LookupError, TypeError, ValueError):
+        except (NotPlain, AttributeError, ImportError, LookupError, TypeError, ValueError):
             return own(*args, **kwargs)
 
     return answer
@@ -74,11 +75,11 @@ def valid_mask(
     """Answer what ``build_valid_mask`` does where nothing was deleted or replaced: all that is wanted."""
     late = memtable is not None and memtable.delete_index_snapshot()
     if late or len(deleted) or len(numbers) != len(ids) or len(set(ids)) != len(ids):
-        raise _NotPlain
+        raise NotPlain
     if filter_mask is None:
         return np.ones(len(ids), dtype=bool)
     if len(filter_mask) != len(ids):
-        raise _NotPlain
+        raise NotPlain
     return filter_mask.astype(bool)
 
 
@@ -94,7 +95,7 @@ def search_snapshot(
         ids, the number of the write that each is from, vectors of shape (n, dim), places, and rows or None.
     """
     if partition_names is not None:
-        raise _NotPlain
+        raise NotPlain
     with memtable._lock:
         # Batches are only ever added, and never changed.
         batches = list(memtable._insert_batches)
@@ -141,7 +142,7 @@ def query_ids(
 
     name = collection._pk_name
     if output_fields is None or list(output_fields) != [name] or partition_names:
-        raise _NotPlain
+        raise NotPlain
     collection._require_loaded()
     wanted = collection._compile_filter(expr, timezone=timezone) if expr else None
     plan = collection._indexed_filter_plan(wanted)
@@ -194,11 +195,11 @@ def _rows(batches: Sequence[Any], places: Sequence[_Place], names: Sequence[str]
 def _matrix(column: Any) -> NDArray[np.float32]:
     """Answer a column of vectors as (n, dim)."""
     if column.null_count:
-        raise _NotPlain
+        raise NotPlain
     whole = column.combine_chunks()
     flat: NDArray[np.float32] = whole.flatten().to_numpy()
     if flat.dtype != np.float32 or len(flat) != len(whole) * whole.type.list_size:
-        raise _NotPlain
+        raise NotPlain
     return flat.reshape(len(whole), whole.type.list_size)
 
 
