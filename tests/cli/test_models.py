@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import DEMO, Demo
-from tests.cli.program import Cli, one_error_line
+from tests.cli.program import PROGRAM, Cli, one_error_line
+from tests.cli.test_output import in_terminal
 from tests.core import tiny_models
 from tests.core.fake_hub import FakeHub
 
@@ -62,8 +63,9 @@ def test_a_download_from_the_hub_tells_its_bytes_and_goes_on_where_it_broke(
         assert broken.code == 1 and error.startswith("error: Cannot download model.safetensors")
         assert told and all(line.startswith("downloaded ") for line in told)
         hub.breaks_after = None
-        done = cli("models", "download", "huggingface:me/plain", timeout=240)
+        command = [*PROGRAM, "models", "download", "huggingface:me/plain"]
+        done = in_terminal(command, cli.environment | {"TERM": "xterm-256color"}, 100)
         assert hub.sent[-2:] == [("model.safetensors", 2 << 20), ("preprocessor_config.json", 0)]
     size = f"{weights.stat().st_size / 1e6:.1f}"
-    assert done.err.splitlines()[-1] == f"downloaded {size} of {size} MB"
-    assert done.out == "huggingface:me/plain is ready: vectors of 256 numbers\n"
+    assert f"{size}/{size} MB" in done and "━" in done
+    assert "huggingface:me/plain is ready: vectors of 256 numbers" in done

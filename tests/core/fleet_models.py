@@ -1,7 +1,7 @@
 """``python -m tests.core.fleet_models``: a fleet's member whose model needs no torch and does as it is told.
 
-Its name is ``WHAT:FOLDER``. Members leave their process ids in the folder. On the device ``bad`` nothing can
-be loaded, and on ``deadly`` the process ends.
+Its name is ``WHAT:FOLDER``. Members leave their process ids in the folder, with the device they were given
+and the GPUs they may see. On the device ``bad`` nothing can be loaded, and on ``deadly`` the process ends.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Model:
     share, notice = "threads", "said by the model"
     batch_size = max_batch_size = 4
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, device: str) -> None:
+        self.name, self.device = name, device
         self.what, _, self.folder = name.partition(":")
 
     def prepare(self, image: Image.Image) -> Any:
@@ -38,7 +38,8 @@ class Model:
         return np.asarray(image, np.float32).reshape(-1, 3).mean(axis=0)
 
     def embed(self, batch: Sequence[Any]) -> Any:
-        (Path(self.folder) / f"{os.getpid()}.pid").touch()
+        sees = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        (Path(self.folder) / f"{os.getpid()}.pid").write_text(f"{self.device} of {sees}")
         if self.what == "hopeless":
             raise ValueError("weights are broken")
         if self.what == "lost":
@@ -57,7 +58,7 @@ def load_model(name: str, *, device: str, precision: str, decode: str, on_event:
         sys.stderr.flush()
         os._exit(3)
     on_event(Progress("model", 5, 10))
-    return Model(name)
+    return Model(name, device)
 
 
 if __name__ == "__main__":

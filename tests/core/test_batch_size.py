@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.core.pictures import PictureItem
 from tui.core.embedding import embed
 from tui.core.vision import runner, torch_embedder
 from tui.core.vision.batch_size import BatchSize
-from tui.core.vision.runner import Runner
+from tui.core.vision.runner import DeviceLost, Runner
 from tui.core.vision.torch_embedder import Inputs, TorchEmbedder
 
 Seconds = Callable[[int], float]
@@ -130,6 +131,86 @@ def test_one_input_too_large_leaves_a_batch_of_one() -> None:
     model = Timed(until(64), room=0)
     outcomes = Runner(model, 4).run([np.zeros(3)] * 3)
     assert [one.reason for one in outcomes] == ["not enough memory to embed it"] * 3
+
+
+def test_what_did_not_fit_is_not_kept_by_the_error_that_says_so() -> None:
+    """Also where the model's code caught it and raised another: frames hold the tensors that are in them."""
+    alive: list[weakref.ref[Any]] = []
+    seen: list[int] = []
+
+    class Wrapping(Timed):
+        def embed(self, batch: Sequence[Any]) -> Any:
+            seen.append(sum(ref() is not None for ref in alive))
+            if len(batch) > 2:
+                self._attempt(batch)
+            return np.stack(batch)
+
+        def _attempt(self, batch: Sequence[Any]) -> None:
+            try:
+                self._allocate(batch)
+            except torch.OutOfMemoryError as error:
+                raise RuntimeError("the layer failed: CUDA out of memory") from error
+
+        def _allocate(self, batch: Sequence[Any]) -> None:
+            large = torch.zeros(len(batch))
+            alive.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    gc.disable()  # what only a collection would free comes too late for the next batch
+    try:
+        outcomes = Runner(Wrapping(until(64)), 8).run([np.zeros(3)] * 8)
+    finally:
+        gc.enable()
+    assert len(outcomes) == 8 and len(alive) == 2
+    assert not any(seen)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_cudas_libraries_run_out_of_memory_in_words_of_their_own(
+    timed: Callable[..., Timed], error: str
+) -> None:
+    model = timed(until(64))
+
+    def fault(count: int) -> float:
+        if count > 16:
+            raise RuntimeError(error)
+        return 1.0
+
+    model.seconds = fault
+    runner = Runner(model, 64)
+    assert len(runner.run([np.zeros(3)] * 64)) == 64 and runner.batch_size == 16
+
+
+def test_a_gpu_that_failed_is_not_asked_again() -> None:
+    model = Timed(lambda _: 1 / 0)
+    model.seconds = lambda _: _raise(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    with pytest.raises(DeviceLost, match="illegal memory access"):
+        Runner(model, 4).run([np.zeros(3)] * 4)
+    assert model.sizes == [4]
+
+
+def _raise(error: Exception) -> float:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "passes"),
+    [(512, (224, 224), [512]), (256, (640, 480), [64, 64, 64, 64]), (100, (640, 480), [50, 50]),
+     (3, (4000, 3000), [2, 1])],
+)  # fmt: skip
+def test_passes_of_a_gpu_are_even(count: int, size: tuple[int, int], passes: list[int]) -> None:
+    """Only the division of a batch, which needs no GPU."""
+    model = TorchEmbedder("mean", lambda images: images.mean((2, 3)), Inputs(), torch.device("cpu"))
+    model.device = torch.device("cuda:0")
+    batch = [np.broadcast_to(np.uint8(0), (size[1], size[0], 3))] * count
+    assert [len(one) for one in model._passes(batch)] == passes
 
 
 def test_growing_is_for_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,3 +58,19 @@ def test_a_picture_is_nearest_to_its_own_smaller_and_recompressed_self(tmp_path:
 def test_it_knows_no_text() -> None:
     with pytest.raises(InvalidInput, match=r"knows no text.*supports prompts"):
         Descriptor().embed_text("a seven")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "word"),
+    [
+        ("cuda", "auto", "device cuda will not be used"),
+        ("cpu,cuda:1", "bf16", "device cpu,cuda:1 and precision bf16"),
+        ("auto", "fp16", "precision fp16"),
+    ],
+)
+def test_who_asks_it_for_a_gpu_is_told_that_it_runs_on_the_cpu(
+    device: str, precision: str, word: str
+) -> None:
+    notice = load_model(BUILTIN, device=device, precision=precision).notice
+    assert notice.startswith(f"{BUILTIN} always runs on the CPU") and word in notice
+    assert load_model(BUILTIN, device="auto").notice == load_model(BUILTIN, device="cpu,cpu").notice == ""

@@ -101,6 +101,16 @@ def test_devices_share_the_work(start: Start, items: list[PictureItem], tmp_path
     assert gathered(fleet.embed(items)) == (expected(items), {})
 
 
+def test_each_process_sees_its_own_gpu_alone(
+    start: Start, items: list[PictureItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's code, and FiftyOne's, take the first GPU that they see; these members say what they see."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-aa,7")
+    assert gathered(start("pair", "cuda:1", "cuda:2").embed(items)) == (expected(items), {})
+    told = sorted(path.read_text() for path in tmp_path.glob("*.pid"))
+    assert told == ["cuda:0 of 7", "cuda:0 of GPU-aa"]
+
+
 def test_little_work_starts_no_second_process(start: Start, items: list[PictureItem]) -> None:
     fleet = start("plain", "cpu", "cpu")
     assert gathered(fleet.embed(items[:5]))[0] == expected(items[:5])

@@ -166,6 +166,12 @@ def test_a_gpu_that_torch_cannot_use_is_told_loudly(monkeypatch: pytest.MonkeyPa
     assert load_model(f"{USER}module", device="cpu").notice == ""
 
 
+def test_a_users_model_that_takes_another_device_is_told_of() -> None:
+    notice = load_model(f"{USER}elsewhere", device="cpu").notice
+    assert notice == f"{USER}elsewhere chose its device itself: it runs on meta"
+    assert load_model(f"{USER}no_torch", device="cpu").notice == ""
+
+
 def test_a_precision_that_the_device_lacks_is_replaced_and_told() -> None:
     model = load_model(f"{USER}module", device="cpu", precision="fp16")
     assert (model.precision, model.notice) == ("fp32", "fp16 is for GPUs: using fp32 on this CPU")

@@ -88,6 +88,13 @@ def no_torch() -> Any:
     return Colours()
 
 
+def elsewhere() -> Any:
+    """A FiftyOne model that chose its device itself: where it runs does not matter to this one."""
+    made = no_torch()
+    type(made).device = torch.device("meta")
+    return made
+
+
 def module() -> Any:
     """A bare torch module that says how its pictures are to be prepared."""
     made = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())

@@ -20,8 +20,8 @@ from PIL import Image
 from tui.core.errors import InvalidInput, UnknownName
 from tui.core.progress import OnEvent, ignore
 from tui.core.vision import catalog, naming
-from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor
-from tui.core.vision.devices import tame_threads
+from tui.core.vision.descriptor import BUILTIN, DIM, Descriptor, useless
+from tui.core.vision.devices import before_torch
 from tui.core.vision.naming import absolute
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def load_model(
     Args:
         name: see above.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; of several the first. The built-in model always
-            runs on the CPU.
+            runs on the CPU, and its ``notice`` says so to who asked for more.
         precision: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32, so that vectors equal stock FiftyOne's.
             What the device lacks is replaced, and the model's ``notice`` says so.
         decode: ``full``, or ``reduced``: JPEGs at 1/2, 1/4 or 1/8 scale where the model makes them smaller
@@ -164,8 +164,8 @@ def load_model(
         raise InvalidInput(f"There is no decoding {decode!r}", f"Use one of {', '.join(DECODINGS)}")
     info = model_info(name)
     if info.source == "built-in":
-        return Descriptor(full=decode == "full")
-    tame_threads()
+        return Descriptor(full=decode == "full", notice=useless(device, precision))
+    before_torch()
     from tui.core.vision import torch_models  # torch takes seconds to import
 
     return torch_models.load(name, info.source, device, precision, decode, on_event)

@@ -14,6 +14,7 @@ from tui.core.filling.targets import Target, check_dim, choose
 from tui.core.indexes import BuildPlan, BuildSpec
 from tui.core.models import BUILTIN, model_info
 from tui.core.vision import devices
+from tui.core.vision.descriptor import useless
 from tui.core.words import counted
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ def plan(ws: Workspace, spec: BuildSpec) -> BuildPlan:
 
 def _device(spec: BuildSpec) -> tuple[str, str]:
     """What the model runs on, and a warning; nothing where no network makes the vectors."""
-    if spec.source.model in (None, BUILTIN) or not spec.source.embeds:
+    if not spec.source.embeds:
         return "", ""
+    if spec.source.model in (None, BUILTIN):
+        warning = useless(spec.device, spec.precision)
+        return (devices.forecast("cpu")[0], warning) if warning else ("", "")
     return devices.forecast(spec.device)
 
 

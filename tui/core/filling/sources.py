@@ -119,12 +119,15 @@ class _Model:
 
 
 def _load(spec: BuildSpec, on_event: OnEvent, should_stop: ShouldStop) -> Embedder | Fleet:
-    """The model here, or on several devices in processes of their own."""
+    """The model here, or on its devices in processes of their own.
+
+    That is several, or one that is not the first GPU: much code takes the first that it sees.
+    """
     from tui.core.models import BUILTIN, load_model
 
     name = spec.source.model or BUILTIN
     chosen = choose(spec.device)[0] if name != BUILTIN else ("cpu",)
-    if len(chosen) == 1:
+    if chosen in (("cpu",), ("cuda:0",)):
         return load_model(
             name, device=spec.device, precision=spec.precision, decode=spec.decode, on_event=on_event
         )

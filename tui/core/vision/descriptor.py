@@ -35,6 +35,7 @@ class Descriptor:
 
     Args:
         full: decode JPEGs at full scale.
+        notice: what the user should know.
     """
 
     name = BUILTIN
@@ -43,9 +44,9 @@ class Descriptor:
     upright = True
     share: Literal["threads", "processes"] = "processes"
     batch_size = max_batch_size = 64
-    notice = ""
 
-    def __init__(self, *, full: bool = False) -> None:
+    def __init__(self, *, full: bool = False, notice: str = "") -> None:
+        self.notice = notice
         self.input_size: tuple[int, int] | None = None if full else (2 * _SIDE, 2 * _SIDE)
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
@@ -74,6 +75,17 @@ class Descriptor:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def useless(device: str, precision: str) -> str:
+    """A sentence for who asked the built-in model for a GPU or a precision; empty for who did not."""
+    asked = [
+        *([f"device {device}"] if "cuda" in device else []),
+        *([f"precision {precision}"] if precision not in ("auto", "fp32") else []),
+    ]
+    if not asked:
+        return ""
+    return f"{BUILTIN} always runs on the CPU, in fp32: {' and '.join(asked)} will not be used"
 
 
 def _shape(image: Image.Image) -> NDArray[np.float32]:

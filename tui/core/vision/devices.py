@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +38,8 @@ class Gpu:
     total_mb: int
 
     def __str__(self) -> str:
+        if not self.total_mb:
+            return self.name
         busy = "" if self.percent is None else f"{self.percent}% busy, "
         return f"{self.name} ({busy}{self.used_mb / 1024:.1f} of {self.total_mb / 1024:.0f} GiB used)"
 
@@ -46,9 +49,14 @@ def smi(query: str) -> list[list[str]]:
 
     May take some 100 ms.
     """
+    return _ask(query) or []
+
+
+def _ask(query: str) -> list[list[str]] | None:
+    """The same, but None where there is no such program, or it is too busy: it may know of usable GPUs."""
     program = _program()
     if program is None:
-        return []
+        return None
     try:
         answer = subprocess.run(
             [program, query, "--format=csv,noheader,nounits"],
@@ -57,6 +65,8 @@ def smi(query: str) -> list[list[str]]:
             timeout=_SMI_SECONDS,
             check=True,
         )
+    except subprocess.TimeoutExpired:
+        return None
     except (OSError, subprocess.SubprocessError):
         return []
     return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
@@ -69,7 +79,14 @@ def _program() -> str | None:
 
 def gpus() -> tuple[Gpu, ...]:
     """Every NVIDIA GPU of this machine and its load now."""
-    cards = smi("--query-gpu=index,uuid,name,utilization.gpu,memory.used,memory.total")
+    return _cards() or ()
+
+
+def _cards() -> tuple[Gpu, ...] | None:
+    """The same, but None where nobody can be asked."""
+    cards = _ask("--query-gpu=index,uuid,name,utilization.gpu,memory.used,memory.total")
+    if cards is None:
+        return None
     return tuple(
         Gpu(number(index) or 0, uuid, name, number(percent), number(used) or 0, number(total) or 0)
         for index, uuid, name, percent, used, total in (card for card in cards if len(card) == 6)
@@ -83,7 +100,8 @@ def number(text: str) -> int | None:
 
 def gpu_is_here() -> bool:
     """Whether there is an NVIDIA GPU or its driver, usable or not."""
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
+    # In a container it keeps the number that it has outside.
+    return Path("/proc/driver/nvidia/version").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -106,7 +124,11 @@ def forecast(text: str) -> tuple[str, str]:
     wanted = named(text)
     if all(one == "cpu" for one in wanted):
         return _on_cpu(len(wanted)), ""
-    found = _visible(gpus())
+    cards = _cards()
+    found = _visible(cards or ())
+    if cards is None and not found and gpu_is_here() and not (_built_without_cuda() or _hidden()):
+        which = "every GPU" if wanted == ("auto",) else ", ".join(wanted)
+        return f"{which} that torch can use (nvidia-smi does not tell which there are)", ""
     if found and not _built_without_cuda():
         if wanted == ("auto",):
             return _together(found), ""
@@ -130,17 +152,50 @@ def choose(text: str) -> tuple[tuple[str, ...], str]:
     wanted = named(text)
     if all(one == "cpu" for one in wanted):
         return wanted, ""
-    tame_threads()
+    before_torch()
     import torch
 
-    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with warnings.catch_warnings(record=True) as told:  # torch warns why it cannot, such as too old a driver
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    why = str(told[0].message).partition(" (Triggered")[0] if told and not count else ""
+    foreign = {place: name for place in range(count) if (name := _foreign(place))}
     if wanted == ("auto",):
-        if usable:
-            return tuple(f"cuda:{place}" for place in range(usable)), ""
-        notice = f"{_unusable(torch.version.cuda is None)}: running on the CPU" if gpu_is_here() else ""
-        return ("cpu",), notice
-    _require(wanted, usable, without_cuda=torch.version.cuda is None)
+        usable = tuple(f"cuda:{place}" for place in range(count) if place not in foreign)
+        notices = [f"This torch is not built for {name}" for name in dict.fromkeys(foreign.values())]
+        if not count and gpu_is_here():
+            notices.append(_unusable(torch.version.cuda is None, why))
+        if usable or not notices:
+            return usable or ("cpu",), ". ".join(notices)
+        return ("cpu",), f"{'. '.join(notices)}: running on the CPU"
+    _require(wanted, count, without_cuda=torch.version.cuda is None, why=why)
+    for one in wanted:
+        if one != "cpu" and _index(one) in foreign:
+            raise InvalidInput(
+                f"This torch is not built for {foreign[_index(one)]}",
+                "Install a torch that is, or use another device",
+            )
     return tuple(one if one == "cpu" else f"cuda:{_index(one)}" for one in wanted), ""
+
+
+def _foreign(place: int) -> str:
+    """The GPU's name when this torch has no code for it; empty when it has."""
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(place)
+    found = [re.match(r"(sm|compute)_(\d+)(\d)", arch) for arch in torch.cuda.get_arch_list()]
+    known = [(one[1], int(one[2]), int(one[3])) for one in found if one]
+    # Compiled code runs on what came later in its generation, what is compiled on the spot on all that did.
+    runs = any(
+        (a == major and b <= minor) if kind == "sm" else (a, b) <= (major, minor) for kind, a, b in known
+    )
+    return "" if runs or not known else f"{torch.cuda.get_device_name(place)} (sm_{major}{minor})"
+
+
+def only(place: int) -> str:
+    """The word of ``CUDA_VISIBLE_DEVICES`` under which a child sees that GPU of ours alone, as ``cuda:0``."""
+    words = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return words[place].strip() if place < len(words) and words[place].strip() else str(place)
 
 
 def settle_precision(precision: str, device: Any) -> tuple[str, str]:
@@ -165,12 +220,14 @@ def settle_precision(precision: str, device: Any) -> tuple[str, str]:
     return precision, ""
 
 
-def tame_threads() -> None:
-    """Make torch's threads sleep while they wait, unless the user said otherwise; before torch is imported.
+def before_torch() -> None:
+    """Set what torch and CUDA read once, unless the user did; before torch is imported.
 
-    Threads that spin starve each other on a busy machine: 2 images/s became 18.
+    Threads sleep while they wait: those that spin starve each other on a busy machine (2 images/s became 18).
+    GPUs have the numbers that nvidia-smi gives them; CUDA's own order is the fastest first.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 
 def processors() -> int:
@@ -193,7 +250,7 @@ def _on_cpu(processes: int) -> str:
     return f"CPU, {counted(count, 'processor')}{split}"
 
 
-def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = None) -> None:
+def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = None, why: str = "") -> None:
     """Refuse names of GPUs when only so many are usable."""
     missing = [one for one in wanted if one != "cpu" and _index(one) >= usable]
     if not missing:
@@ -202,7 +259,7 @@ def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = 
         count = "is one GPU" if usable == 1 else f"are {usable} GPUs"
         raise InvalidInput(f"There is no {missing[0]}", f"There {count}, from cuda:0")
     without = _built_without_cuda() if without_cuda is None else without_cuda
-    what = _unusable(without) if gpu_is_here() else "No NVIDIA GPU is here"
+    what = _unusable(without, why) if gpu_is_here() else "No NVIDIA GPU is here"
     raise InvalidInput(what, "Use --device cpu, or see 'kitescope doctor'")
 
 
@@ -219,6 +276,8 @@ def _visible(found: Sequence[Gpu]) -> tuple[Gpu, ...]:
     seen: list[Gpu] = []
     for word in filter(None, (part.strip() for part in allowed.split(","))):
         match = by_name.get(word) or next((one for one in found if one.uuid.startswith(word)), None)
+        if word.startswith("MIG-"):  # nvidia-smi tells the load of whole GPUs only
+            match = Gpu(len(seen), word, "a slice of a GPU (MIG)", None, 0, 0)
         if match is None:  # CUDA stops reading at the first that it does not know
             break
         seen.append(match)
@@ -233,11 +292,21 @@ def _built_without_cuda() -> bool:
         return True
 
 
-def _unusable(without_cuda: bool) -> str:
+def _hidden() -> bool:
+    """Whether ``CUDA_VISIBLE_DEVICES`` names none of the GPUs that are here."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return False
+    if allowed.partition(",")[0].strip() in ("", "-1"):
+        return True
+    cards = gpus()
+    return bool(cards) and not _visible(cards)
+
+
+def _unusable(without_cuda: bool, why: str = "") -> str:
     if without_cuda:
         why = "this torch is built without CUDA"
-    elif os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+    elif _hidden():
         why = "CUDA_VISIBLE_DEVICES hides it"
-    else:
-        why = "its driver does not answer"
+    why = why or "its driver does not answer"
     return f"An NVIDIA GPU is here, but torch cannot use it ({why})"

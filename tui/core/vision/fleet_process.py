@@ -12,8 +12,10 @@ import tempfile
 import threading
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from tui.core.services.processes import python_environment
-from tui.core.vision.devices import processors
+from tui.core.vision.devices import only, processors
 from tui.core.vision.frames import Answer, Question, Start, read_answer, write
 
 _PIPE_BYTES = 1 << 20
@@ -49,7 +51,8 @@ class MemberProcess:
             fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = threading.Thread(target=self._read, name="fleet", daemon=True)
         self._reader.start()
-        self.send(start)
+        # The only GPU that it sees: what picks a GPU by itself, such as a user's code, then picks that one.
+        self.send(replace(start, device="cuda:0") if _gpu(start) is not None else start)
 
     @property
     def pid(self) -> int:
@@ -106,6 +109,13 @@ class MemberProcess:
 
 def _environment(start: Start, sharers: int) -> dict[str, str]:
     env = python_environment()
+    if (gpu := _gpu(start)) is not None:
+        env["CUDA_VISIBLE_DEVICES"] = only(gpu)
     if start.device == "cpu":
         env.setdefault("OMP_NUM_THREADS", str(max(1, processors() // sharers)))
     return env
+
+
+def _gpu(start: Start) -> int | None:
+    kind, _, place = start.device.partition(":")
+    return int(place or 0) if kind == "cuda" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from tui.core.models import Embedder
 
+# As torch's allocators say it, and as cuBLAS and cuDNN do, which have some of their own.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "_alloc_failed")
 _HOPELESS = 8  # failures without one success: it is the model, not the pictures
 
 
@@ -53,10 +56,7 @@ class Runner:
             DeviceLost: the GPU failed.
             KitescopeError: the model never worked, and that cannot be the pictures' fault any more.
         """
-        outcomes: list[Any] = []
-        while len(outcomes) < len(inputs):
-            start = len(outcomes)
-            outcomes.extend(self._part(inputs[start : start + self.batch_size]))
+        outcomes = self._in_parts(inputs)
         if len(self._failures) >= _HOPELESS:
             self.finish()
         return outcomes
@@ -73,6 +73,13 @@ class Runner:
                 "Choose another model, or check this one in Python",
             ) from self._failures[0]
 
+    def _in_parts(self, inputs: Sequence[Any]) -> list[Any]:
+        outcomes: list[Any] = []
+        while len(outcomes) < len(inputs):
+            start = len(outcomes)
+            outcomes.extend(self._part(inputs[start : start + self.batch_size]))
+        return outcomes
+
     def _part(self, part: Sequence[Any]) -> list[Any]:
         try:
             began = perf_counter()
@@ -80,17 +87,18 @@ class Runner:
             self._sizes.worked(len(part), perf_counter() - began)
             return self._checked(vectors)
         except Exception as error:
-            failure = error.with_traceback(None)  # its frames would keep the failed batch in memory
+            failure = _without_frames(error)
         if _device_lost(failure):
             raise DeviceLost(
                 f"The GPU failed: {_first_line(failure)}", "Start again to continue; what was written is kept"
             ) from failure
         if len(part) == 1:
             return [self._give_up(failure)]
-        half = len(part) // 2
         if _out_of_memory(failure):
             self._sizes.out_of_memory(len(part))
-            _free_memory(failure)
+            _free_memory()
+            return self._in_parts(part)
+        half = len(part) // 2
         return [*self._part(part[:half]), *self._part(part[half:])]
 
     def _checked(self, vectors: NDArray[np.float32]) -> list[Any]:
@@ -113,12 +121,25 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
+def _without_frames(error: Exception) -> Exception:
+    """The error and those it came from without tracebacks: their frames keep the failed batch in memory."""
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            chain += [one.__cause__, one.__context__]
+    return error
+
+
 def _out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+        or (isinstance(error, RuntimeError) and any(word in text for word in _NO_MEMORY))
     )
 
 
@@ -131,9 +152,8 @@ def _device_lost(error: Exception) -> bool:
     )
 
 
-def _free_memory(error: Exception) -> None:
-    """Give back what the GPU's allocator holds in pieces of the wrong size."""
-    if type(error).__name__ == "OutOfMemoryError":
-        import torch
-
+def _free_memory() -> None:
+    """Give back what the GPU's allocator holds in pieces of the wrong size; its libraries need some too."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -10,6 +10,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Pixels in one forward pass. On a CPU a batch that leaves the cache is slower than its pictures one by one.
 # Nor may a layer's values pass 32 MiB there: beyond, the C library asks the kernel for new pages every time.
-_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 640 * 480}
+_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 512 * 224 * 224}
 _BATCH = {"cpu": 32, "cuda": 64}
 _MOST = {"cuda": 512}  # pictures; on a CPU passes are smaller than any batch
 
@@ -73,6 +74,13 @@ class TorchEmbedder:
         self.batch_size = _BATCH.get(self.device.type, 16)
         self.max_batch_size = _MOST.get(self.device.type, self.batch_size)
         self.supports_prompts = self.prompt is not None
+        # Once: sending them with each batch would wait for the GPU.
+        given = self.inputs.mean, self.inputs.std
+        self._normal = (
+            [torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in given]
+            if None not in given
+            else None
+        )
         sample = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8))
         self.dim = int(self.embed([self.prepare(sample)]).shape[1])
 
@@ -108,7 +116,7 @@ class TorchEmbedder:
             from tui.core.models import no_prompts
 
             raise no_prompts(self.name, text)
-        with torch.inference_mode(), self._autocast():
+        with self._running():
             return to_rows(self.prompt(text)).reshape(-1)
 
     def close(self) -> None:
@@ -125,11 +133,13 @@ class TorchEmbedder:
         for shape, places in sizes.items():
             pixels = int(np.prod(shape)) // 3
             most = max(1, _PIXELS.get(self.device.type, _PIXELS["cpu"]) // max(pixels, 1))
+            if self.device.type == "cuda":  # a small pass at the end would leave most of a GPU idle
+                most = ceil(len(places) / ceil(len(places) / most))
             for start in range(0, len(places), most):
                 yield places[start : start + most]
 
     def _run(self, values: Sequence[Any]) -> NDArray[np.float32]:
-        with torch.inference_mode(), self._autocast():
+        with self._running():
             if self.inputs.whole is not None:
                 images = torch.stack([torch.as_tensor(value) for value in values]).to(self.device)
             else:
@@ -142,18 +152,21 @@ class TorchEmbedder:
             images = images.pin_memory().to(self.device, non_blocking=True)
         # Height, width, channels in memory, seen as channels first: torch's channels_last, for nothing.
         images = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        if self.inputs.mean is not None and self.inputs.std is not None:
-            mean, std = (
-                torch.tensor(values, device=images.device).view(1, -1, 1, 1)
-                for values in (self.inputs.mean, self.inputs.std)
-            )
+        if self._normal is not None:
+            mean, std = self._normal
             images = images.sub_(mean).div_(std)
         return images
 
-    def _autocast(self) -> Any:
-        if self.precision in _DTYPES:
-            return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """What holds while the model works: for a thread each, and another one may have loaded the model."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if self.device.type == "cuda":
+                stack.enter_context(torch.cuda.device(self.device))
+            if self.precision in _DTYPES:
+                stack.enter_context(torch.autocast(self.device.type, dtype=_DTYPES[self.precision]))
+            yield
 
 
 def to_rows(output: Any) -> NDArray[np.float32]:

@@ -58,7 +58,10 @@ def load(name: str, source: Source, device: str, precision: str, decode: str, on
         embedder.input_size = enough_pixels(embedder.transforms)
         if decode == "reduced" and embedder.input_size is None:
             full = f"JPEGs are decoded in full: {name} does not begin by making pictures smaller"
-    embedder.notice = ". ".join(filter(None, (unused, changed, full)))
+    moved = ""
+    if embedder.device.type != place.type:
+        moved = f"{name} chose its device itself: it runs on {embedder.device}"
+    embedder.notice = ". ".join(filter(None, (unused, changed, full, moved)))
     return embedder
 
 
@@ -144,7 +147,7 @@ class _StockEmbedder(TorchEmbedder):
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Embed prepared inputs: float32 of shape ``(n, dim)``."""
-        with self._model, torch.inference_mode(), self._autocast():
+        with self._model, self._running():
             if not self._loads:
                 return to_rows(self._model.embed_all(list(batch)))
             if self._model.ragged_batches:
@@ -222,7 +225,7 @@ def _users(name: str, device: Any, precision: str) -> TorchEmbedder:
     made = resolve(name)()
     stock = sys.modules.get("fiftyone.core.models")  # whoever made one of its models has imported it
     if stock is not None and isinstance(made, stock.Model):
-        return from_fiftyone(name, made, getattr(made, "device", None) or device, precision)
+        return from_fiftyone(name, made, torch.device(getattr(made, "device", None) or device), precision)
     if not isinstance(made, torch.nn.Module):
         raise InvalidInput(
             f"{name} returned a {type(made).__name__}",
