@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,60 @@ def test_groups_are_told_as_they_are_found_and_the_search_can_be_stopped(
     with pytest.raises(Interrupted):
         near_duplicates(ws, dataset.name, "k", 0.999, tell=told.append, should_stop=lambda: len(told) > 1)
     assert len(told) == 2
+
+
+class Asked:
+    """How many answers each search of Milvus asked for."""
+
+    def __init__(self, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: list[int] = []
+        client = ws.milvus()._client
+        own = client.search
+
+        def search(name: str, part: list[object], **how: Any) -> Any:
+            self.answers.append(len(part) * how["limit"])
+            return own(name, part, **how)
+
+        monkeypatch.setattr(client, "search", search)
+
+
+def test_a_threshold_that_everything_reaches_is_answered_as_soon_as_all_is_one_group(
+    engine_workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(engine_workspace, unique_name("all"), 200)
+    make_index(engine_workspace, Scope(dataset.name), "k", vectors(200, dim=32, seed=5))
+    asked = Asked(engine_workspace, monkeypatch)
+    found = near_duplicates(engine_workspace, dataset.name, "k", -1.0)
+    assert [len(group) for group in found.groups] == [200] and found.compared == found.total == 200
+    # Neighbours enough to connect them, and not every pair.
+    assert sum(asked.answers) <= 200 * 100
+
+
+def test_milvus_lite_is_asked_for_no_more_at_once_than_it_answers_in_time(
+    workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(workspace, unique_name("many"), 60)
+    name = make_index(workspace, Scope(dataset.name), "k", vectors(60, dim=32, seed=6))
+    milvus = workspace.milvus()
+    _, rows = milvus.vectors(name, dataset.values("id"))
+    asked = Asked(workspace, monkeypatch)
+    answers = milvus.search(name, rows, 1_024, metric="cosine", sample_ids=False)
+    assert [len(answer) for answer in answers] == [60] * 60
+    assert max(asked.answers) <= 20_000
+
+
+def test_stopping_is_heard_between_two_questions_about_one_page(
+    workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two kinds of vectors, so that they never are one group, and each like more others than are asked for.
+    rows = np.zeros((160, 32), np.float32)
+    rows[:80, 0], rows[80:, 1] = 1, 1
+    dataset = make_dataset(workspace, unique_name("stopped"), 160)
+    make_index(workspace, Scope(dataset.name), "k", rows)
+    asked = Asked(workspace, monkeypatch)
+    with pytest.raises(Interrupted):
+        near_duplicates(workspace, dataset.name, "k", 0.9, should_stop=lambda: bool(asked.answers))
+    assert len(asked.answers) == 1
 
 
 def test_patches_that_are_alike_are_grouped(workspace: Workspace, unique_name: Name) -> None:

@@ -46,7 +46,8 @@ _PAGE = 16_384
 # Milvus Lite reads the whole collection for every page, so its pages are as large as memory should allow.
 _LITE_PAGE = 131_072
 _FETCH_BYTES = 16 << 20
-_ANSWERS = 200_000
+# Milvus Lite makes each answer one by one, and on a busy machine more would not be there in time.
+_ANSWERS, _LITE_ANSWERS = 200_000, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ class Milvus(Server):
             )
             return [_neighbours(hits, sample_ids) for hits in answers]
 
-        step = max(1, _ANSWERS // k)
+        step = max(1, (_LITE_ANSWERS if self.is_lite else _ANSWERS) // k)
         found: list[list[Neighbour]] = []
         for start in range(0, len(queries), step):
             found += self._loaded(name, partial(ask, list(queries[start : start + step])))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 # Most items have no double: few neighbours are asked of all, many of those that have many.
 _FEW, _MANY = 8, 1_024
+# Milvus Lite gives some ten thousand answers a second; between two questions stopping is heard.
+_ANSWERS = 20_000
 # What is found so far is told this often; of very many groups so much less often, as telling takes its time.
 _EVERY_S, _CALM = 0.5, 10
 
@@ -96,15 +98,22 @@ def near_duplicates(
 
     done, next_time = 0, time.monotonic() + _EVERY_S
     for ids in items.pages(size=_PAGE):
-        if should_stop():
-            raise Interrupted("The search for duplicates was stopped")
+        _heed(should_stop)
         for rows, columns in _pairs(ws, run, metric, threshold, items, ids):
             joined.join(rows, columns)
+            if joined.whole:
+                return grouped(len(items))
+            _heed(should_stop)
         done += len(ids)
         if done < len(items) and (began := time.monotonic()) >= next_time:
             tell(grouped(done))
             next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
     return grouped(done)
+
+
+def _heed(should_stop: ShouldStop) -> None:
+    if should_stop():
+        raise Interrupted("The search for duplicates was stopped")
 
 
 def _narrowed(scope: Scope, view: str | None, tags: Sequence[str], where: Sequence[tuple[str, str]]) -> Scope:
@@ -149,30 +158,35 @@ def _check_threshold(metric: Metric, threshold: float) -> None:
 def _pairs(
     ws: Workspace, run: RunInfo, metric: Metric, threshold: float, items: IdSet, ids: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the positions in ``items`` of near pairs whose left side is among ``ids``."""
+    """Yield the positions in ``items`` of near pairs whose left side is among ``ids``.
+
+    Those with more near ones than were asked for come again, with more.
+    """
     import numpy as np
 
     milvus, name = ws.milvus(), run.collection or ""
     found_ids, vectors = milvus.vectors(name, ids, strong=False)
     k, open_rows = _FEW, np.arange(len(found_ids))
     while len(open_rows):
-        answers = milvus.search(name, vectors[open_rows], k, metric=metric, sample_ids=False)
-        near = [[one.id for one in answer if _is_near(one, metric, threshold)] for answer in answers]
-        full = np.array([len(some) == k for some in near], dtype=bool)
+        full, step = np.zeros(len(open_rows), dtype=bool), max(1, _ANSWERS // k)
+        for start in range(0, len(open_rows), step):
+            part = open_rows[start : start + step]
+            answers = milvus.search(name, vectors[part], k, metric=metric, sample_ids=False)
+            near = [[one.id for one in answer if _is_near(one, metric, threshold)] for answer in answers]
+            full[start : start + step] = [len(some) == k for some in near]
+            sides = [
+                (found_ids[row], id)
+                for row, some in zip(part.tolist(), near, strict=True)
+                for id in some
+                if id != found_ids[row]
+            ]
+            if sides:
+                rows = items.positions([one for one, _ in sides])
+                columns = items.positions([other for _, other in sides])
+                known = (rows >= 0) & (columns >= 0)
+                yield rows[known], columns[known]
         if k == _MANY:
-            full[:] = False
-        sides = [
-            (found_ids[row], id)
-            for row, some, more in zip(open_rows.tolist(), near, full.tolist(), strict=True)
-            if not more
-            for id in some
-            if id != found_ids[row]
-        ]
-        if sides:
-            rows = items.positions([one for one, _ in sides])
-            columns = items.positions([other for _, other in sides])
-            known = (rows >= 0) & (columns >= 0)
-            yield rows[known], columns[known]
+            return
         open_rows, k = open_rows[full], min(k * 8, _MANY)
 
 

@@ -15,6 +15,12 @@ class Joined:
 
     def __init__(self, count: int) -> None:
         self._parents = np.arange(count, dtype=np.int32)
+        self._count = count
+
+    @property
+    def whole(self) -> bool:
+        """Whether all are connected, so that no pair tells anything new."""
+        return self._count <= 1
 
     def join(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> None:
         """Connect each of ``left`` with the one of ``right`` at its place."""
@@ -27,7 +33,8 @@ class Joined:
         nodes, places = np.unique(roots, return_inverse=True)
         edges = places[: len(left)], places[len(left) :]
         graph = coo_array((np.ones(len(left), np.int8), edges), shape=(len(nodes), len(nodes)))
-        _, labels = connected_components(graph, directed=False)
+        left_over, labels = connected_components(graph, directed=False)
+        self._count -= len(nodes) - int(left_over)
         # The nodes are sorted, so that the first of each component is its smallest.
         _, first = np.unique(labels, return_index=True)
         self._parents[nodes] = nodes[first][labels]
