@@ -1,9 +1,9 @@
 """The process of a Milvus Lite server: ``python -m tui.core.services.lite_main --data-dir D --address A``.
 
-It is milvus_lite's own server with settings for which milvus_lite's command has no options, and columns where
-that one handles number after number (``lite_columns``, ``lite_inserts``). Without the settings it hangs up on
-every pymilvus client that is silent or waits for half a minute ("too_many_pings"), and the call that is under
-way is lost.
+It is milvus_lite's own server with settings for which milvus_lite's command has no options, columns where
+that one handles number after number (``lite_columns``, ``lite_inserts``), and no waiting where one drops
+(``lite_dropping``). Without the settings it hangs up on every pymilvus client that is silent or waits for
+half a minute ("too_many_pings"), and the call that is under way is lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
-from tui.core.services import lite_columns, lite_inserts
+from tui.core.services import lite_columns, lite_dropping, lite_inserts
 
 _MESSAGE_BYTES = 256 << 20  # as milvus_lite's own command sets it
 _OPTIONS = [
@@ -61,6 +61,7 @@ def serve(data_dir: str, address: str) -> None:
 
     lite_columns.apply()
     lite_inserts.apply()
+    lite_dropping.apply()
     # The folder first: its lock keeps a second server from taking the address of one that runs.
     database = MilvusLite(data_dir)
     server = grpc.server(ThreadPoolExecutor(DEFAULT_MAX_WORKERS), options=_OPTIONS)
