@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -57,25 +60,34 @@ def test_a_broken_file_says_why(tmp_path: Path, name: str) -> None:
     assert isinstance(caught.value, KitescopeError) and str(path) in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path: Path) -> None:
-    path = tmp_path / "secret.jpg"
-    photo().save(path)
-    path.chmod(0)
-    with pytest.raises(UnreadableImage, match="permission"):
-        open_image(path)
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Not root in here, who may read everything."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
 
 
-def test_permission_errors_of_the_system_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "secret.jpg"
-    photo().save(path)
-
-    def refuse(*_: object, **__: object) -> object:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(UnreadableImage, match="no permission"):
-        open_image(path)
+def test_no_permission() -> None:
+    with TemporaryDirectory() as place:  # pytest's own folders let nobody in
+        folder = Path(place)
+        file, hidden, plain = folder / "secret.jpg", folder / "closed" / "there.jpg", folder / "plain.jpg"
+        hidden.parent.mkdir()
+        for path in (file, hidden, plain):
+            photo(size=(60, 40)).save(path)
+        folder.chmod(0o755)
+        file.chmod(0)
+        hidden.parent.chmod(0)
+        with nobody():
+            for path in (file, hidden):
+                with pytest.raises(UnreadableImage, match="no permission to read it"):
+                    open_image(path)
+            assert open_image(plain).size == (60, 40)
+        hidden.parent.chmod(0o700)
 
 
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cli.program import Cli
 from tests.core import prompt_model
 from tests.core.making import python
 from tests.core.pictures import PictureItem
-from tests.engines.servers import MilvusLite, Mongod
+from tests.engines.servers import Mongod
 from tui.core import indexes
 from tui.core.demo import write_digits
 from tui.core.embedding import embed, embed_image
@@ -27,26 +29,14 @@ from tui.core.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 
-OURS = """
-import json, os, sys
-from tui.core.search import Query, search
-from tui.core.settings import resolve
-from tui.core.workspace import Workspace
-dataset, uri, *words = sys.argv[1:]
-settings = resolve(flags={"uri": uri, "database_uri": os.environ["FIFTYONE_DATABASE_URI"]}, env={})
-with Workspace(settings) as ws:
-    found = [search(ws, Query(dataset, "words", text=word, k=10)).hits for word in words]
-    print(json.dumps([[hit.id for hit in hits] for hits in found]))
-"""
-
 STOCK = """
 import json, sys
 import fiftyone as fo
-name, uri, *words = sys.argv[1:]
+name, *words = sys.argv[1:]
 dataset = fo.load_dataset(name)
-index = dataset.load_brain_results("words", uri=uri)
-assert index.config.supports_prompts
-print(json.dumps([index.sort_by_similarity(word, k=10).values("id") for word in words]))
+assert dataset.get_brain_info("words").config.supports_prompts
+found = [dataset.sort_by_similarity(word, k=10, brain_key="words").values("id") for word in words]
+print(json.dumps(found))
 """
 
 
@@ -87,19 +77,19 @@ def test_a_model_of_the_users_own_manifest_is_in_the_list(zoo: Path) -> None:
 
 
 def test_words_find_their_digit_after_a_restart_here_and_in_stock_fiftyone(
-    workspace: Workspace, milvus_lite: MilvusLite, mongod: Mongod, digits: Any, zoo: Path
+    workspace: Workspace, engine_environment: dict[str, str], mongod: Mongod, digits: Any, zoo: Path
 ) -> None:
     spec = BuildSpec(Scope(digits.name), "words", Source(model=prompt_model.NAME))
     assert indexes.build(workspace, spec).vectors == 300
     run = get_run(workspace, digits.name, "words")
     assert run is not None and run.supports_prompts and run.model == prompt_model.NAME
-    _words_find_their_digits(digits, mongod, milvus_lite)
+    _words_find_their_digits(digits, mongod, engine_environment)
 
 
 @pytest.mark.parametrize("kind", ["field", "file"])
 def test_words_find_vectors_that_came_from_elsewhere_when_their_model_is_named(
-    workspace: Workspace, milvus_lite: MilvusLite, mongod: Mongod, digits: Any, zoo: Path, tmp_path: Path,
-    kind: str,
+    workspace: Workspace, engine_environment: dict[str, str], mongod: Mongod, digits: Any, zoo: Path,
+    tmp_path: Path, kind: str,
 ) -> None:  # fmt: skip
     items = [PictureItem(id, path) for id, path in zip(*digits.values(["id", "filepath"]), strict=True)]
     vectors = np.concatenate([batch.vectors for batch in embed(items, load_model(prompt_model.NAME))])
@@ -110,7 +100,7 @@ def test_words_find_vectors_that_came_from_elsewhere_when_their_model_is_named(
     assert indexes.build(workspace, spec).vectors == 300
     run = get_run(workspace, digits.name, "words")
     assert run is not None and run.supports_prompts and run.model == prompt_model.NAME
-    _words_find_their_digits(digits, mongod, milvus_lite)
+    _words_find_their_digits(digits, mongod, engine_environment)
     # What came later has no vector there, and the model that is named can make it.
     (new,) = digits.add_samples([workspace.fiftyone().Sample(filepath=items[0].filepath)], progress=False)
     assert indexes.sync(workspace, digits.name, "words").added == 1
@@ -147,13 +137,18 @@ def test_a_users_own_model_is_known_to_take_text_once_it_was_loaded(
     assert len(search(workspace, Query(digits.name, "own", text="something red", k=3)).hits) == 3
 
 
-def _words_find_their_digits(digits: Any, mongod: Mongod, milvus_lite: MilvusLite) -> None:
+def _words_find_their_digits(digits: Any, mongod: Mongod, environment: dict[str, str]) -> None:
+    """By the program, and by stock FiftyOne's one line, in processes that know nothing of the build."""
     labels = dict(zip(*digits.values(["id", "ground_truth.label"]), strict=True))
-    for code in (OURS, STOCK):
-        out = python(code, mongod.uri, digits.name, milvus_lite.uri, "seven", "zero")
-        for digit, ids in zip("70", json.loads(out.splitlines()[-1]), strict=True):
-            found = [labels[one] for one in ids]
-            assert len(found) == 10 and found.count(digit) >= 9, (digit, found)
+    arguments = ("search", digits.name, "words", "--text", "seven", "-k", "10", "--json")
+    ours = [hit["id"] for hit in Cli({**os.environ, **environment})(*arguments).json["hits"]]
+    stock = json.loads(
+        python(STOCK, mongod.uri, digits.name, "seven", "zero", **environment).splitlines()[-1]
+    )
+    assert ours == stock[0]
+    for digit, ids in (("7", ours), ("0", stock[1])):
+        found = [labels[one] for one in ids]
+        assert len(found) == 10 and found.count(digit) >= 9, (digit, found)
 
 
 def test_pictures_and_words_are_embedded_as_stock_does(zoo: Path, digits: Any) -> None:
