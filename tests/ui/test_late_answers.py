@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 
 from tests.snapshots import world
-from tests.ui.conftest import told, until
+from tests.ui.conftest import screen_text, told, until
 from tests.ui.gates import gate
+from tests.ui.values import _make
 from tests.ui.values import dataset as some_dataset
 from tests.ui.values import job as some_job
 from tui.app import Kitescope
-from tui.core import datasets, runs
+from tui.core import collections, datasets, runs
 from tui.jobs import supervisor
 from tui.jobs.info import newly_ended
 from tui.messages import ConnectRequested
 from tui.preferences import Last
+from tui.widgets.dialogs import Confirm
+from tui.widgets.fitted import FittedTable
 
 
 @pytest.fixture
@@ -150,3 +153,71 @@ async def test_a_call_works_on_the_engines_that_were_in_use_when_it_was_made(
         assert app.workspace is not old
         await until(pilot, lambda: asked)
         assert asked == [old]
+
+
+# -- runs and collections -----------------------------------------------------------------------
+async def test_the_run_that_was_changed_is_checked_again_wherever_the_cursor_is_by_then(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch
+):
+    checked: list[str] = []
+    monkeypatch.setattr(runs, "with_health", lambda _ws, run: checked.append(run.brain_key) or run)
+    cleaned = runs.Removed("birds", "look", world.LOOK.collection, True, 1_797, "")
+    app = make("runs")
+    with gate(monkeypatch, runs, "cleanup", lambda *_of: cleaned) as cleaning:
+        async with app.run_test(size=(120, 30)) as pilot:
+            await _ready(pilot, app)
+            screen = app.screen
+            await until(pilot, lambda: sorted(checked) == ["crops", "look"] and not screen.checking)
+            table = screen.query_one("#runs", FittedTable)
+            table.go_to("birds\nlook")
+            await until(pilot, lambda: table.current_key == "birds\nlook" and app.focused is table)
+            await pilot.press("x")
+            await until(pilot, lambda: isinstance(app.screen, Confirm) and app.focused)
+            await pilot.press(*"look", "enter")
+            await until(pilot, cleaning.held.is_set)
+            table.go_to("birds\ncrops")
+            await until(pilot, lambda: table.current_key == "birds\ncrops")
+            del checked[:]
+            cleaning.let()
+            await until(pilot, lambda: checked and not screen.busy and not screen.checking)
+            assert checked == ["look"]
+
+
+def _row(name: str) -> Any:
+    from tui.core.collections import CollectionRow
+
+    return _make(CollectionRow, name=name, runs=())
+
+
+@pytest.mark.parametrize("milvus", ["another", "dead"])
+async def test_collections_of_another_milvus_are_read_and_those_of_the_old_one_are_gone(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch, milvus: str
+):
+    app = make("runs")
+    first = app.workspace
+    with gate(
+        monkeypatch,
+        collections,
+        "list_collections",
+        lambda ws: [_row("of_the_old" if ws is first else "of_the_new")],
+    ) as reading:
+        async with app.run_test(size=(120, 30)) as pilot:
+            await _ready(pilot, app)
+            screen = app.screen
+            await until(pilot, lambda: app.focused)
+            await pilot.press("tab")
+            await until(pilot, reading.held.is_set)
+            reader = next(one for one in app.workers if one.name == "_load_collections")
+            if milvus == "dead":
+                app._open = Dead  # type: ignore[assignment]
+            app.post_message(ConnectRequested(dataclasses.replace(world.SETTINGS, readonly=True)))
+            await until(pilot, lambda: app.state.readonly and app.state.milvus.status != "connecting")
+            reading.let()
+            await until(pilot, lambda: reader.is_finished)
+            if milvus == "dead":
+                await until(pilot, lambda: "Nobody is there" in screen_text(app))
+            else:
+                await until(pilot, lambda: "of_the_new" in screen_text(app))
+            await pilot.pause(0.3)
+            assert "of_the_old" not in screen_text(app)
+            assert screen.table().shown == (() if milvus == "dead" else ("of_the_new",))

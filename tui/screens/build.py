@@ -19,7 +19,7 @@ from tui.core.errors import KitescopeError
 from tui.core.indexes import BuildSpec
 from tui.core.scope import Scope
 from tui.core.words import counted
-from tui.messages import BuildRequested, Happened, RefreshRequested
+from tui.messages import Answer, BuildRequested, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.model_picker import ModelPicker
 from tui.state import AppState, ScopeChosen
@@ -38,14 +38,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What core said to a specification: an outlook, or why it cannot be built."""
+    """What core said to a specification: an outlook, or why it cannot be built.
+
+    ``grounds`` is what was known when it was asked: where that is another by now, so may be the answer.
+    """
 
     spec: BuildSpec
+    grounds: object
     outlook: Outlook | None
     error: KitescopeError | None = None
 
 
-class PlanKnown(Message):
+class PlanKnown(Answer):
     """Core answered."""
 
     def __init__(self, planned: Planned) -> None:
@@ -53,7 +57,7 @@ class PlanKnown(Message):
         super().__init__()
 
 
-class DetailKnown(Message):
+class DetailKnown(Answer):
     """What the chosen dataset has."""
 
     def __init__(self, name: str, detail: DatasetDetail | None) -> None:
@@ -121,7 +125,7 @@ class BuildScreen(BaseScreen):
             self._reading = name
             self._load_detail(name)
 
-    @core_call("looking into the dataset")
+    @core_call("looking into the dataset", bound=True)
     def _load_detail(self, name: str) -> Message | None:
         from tui.core.datasets import dataset_detail
 
@@ -129,11 +133,11 @@ class BuildScreen(BaseScreen):
 
     @on(DetailKnown)
     def _take_detail(self, message: DetailKnown) -> None:
-        if message.name == self.state.dataset:
+        if message.name == self.state.dataset and not message.is_late(self.kitescope.workspace):
             self._detail = message.detail
+            # What was typed meanwhile stays.
             self._form.offer(message.detail)
-            self._form.put_scope(self.state.scope)
-            self._form.offer_fields()
+            self._form.show_used()
             self._replan()
 
     # The form flows into the plan
@@ -158,13 +162,13 @@ class BuildScreen(BaseScreen):
         spec = self._spec()
         if spec is None or self._local_reason():
             self._show_plan()
-        elif self._planned is None or self._planned.spec != spec or self._planned.error is not None:
-            self._load_plan(spec)
+        elif not self._fresh() or (self._planned is not None and self._planned.error is not None):
+            self._load_plan(spec, self._grounds())
         elif self._start_soon:
             self.action_start()
 
-    @core_call("planning")
-    def _load_plan(self, spec: BuildSpec) -> Message | None:
+    @core_call("planning", bound=True)
+    def _load_plan(self, spec: BuildSpec, grounds: object) -> Message | None:
         from tui.core.embedded import own_server
         from tui.core.indexes import plan
 
@@ -172,14 +176,16 @@ class BuildScreen(BaseScreen):
         try:
             found = plan(workspace, spec)
         except KitescopeError as error:
-            return PlanKnown(Planned(spec, None, error))
+            return PlanKnown(Planned(spec, grounds, None, error))
         server = own_server(workspace.settings)
         room = room_at(server.data) if server is not None else None
         rate = measured(spec.source, spec.device, self.state.jobs or ())
-        return PlanKnown(Planned(spec, Outlook(found, spec.scope.dataset, room, rate)))
+        return PlanKnown(Planned(spec, grounds, Outlook(found, spec.scope.dataset, room, rate)))
 
     @on(PlanKnown)
     def _take_plan(self, message: PlanKnown) -> None:
+        if message.is_late(self.kitescope.workspace):
+            return
         self._planned = message.planned
         self._form.text("collection").placeholder(
             message.planned.outlook.plan.collection
@@ -235,7 +241,15 @@ class BuildScreen(BaseScreen):
         return str(error) if error else ""
 
     def _fresh(self) -> bool:
-        return self._planned is not None and self._planned.spec == self._spec()
+        planned = self._planned
+        return planned is not None and planned.spec == self._spec() and planned.grounds == self._grounds()
+
+    def _grounds(self) -> object:
+        """What a plan depends on besides the form; the health of runs is not among it."""
+        state, name = self.state, self._form["dataset"].value
+        info = next((info for info in state.datasets or () if info.name == name), None)
+        runs = tuple((run.dataset, run.brain_key, run.collection) for run in state.runs or ())
+        return self.kitescope.workspace, info, runs, state.milvus, state.database
 
     # What is shown
 

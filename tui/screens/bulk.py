@@ -30,6 +30,8 @@ class Work:
 
     name: str
     act: Callable[[Workspace], str]
+    run: tuple[str, str] | None = None
+    """Dataset and key, where it is a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class Working(Message):
 class EachDone(Message):
     """A bulk operation ended."""
 
-    def __init__(self, doing: str, outcomes: Sequence[Outcome]) -> None:
+    def __init__(self, doing: str, work: Sequence[Work], outcomes: Sequence[Outcome]) -> None:
         self.doing = doing
+        self.work = tuple(work)
         self.outcomes = tuple(outcomes)
         super().__init__()
 
@@ -106,7 +109,7 @@ class BulkScreen(BaseScreen):
                 self.post_message(Working(f"{doing} {place} of {len(work)}: {one.name}"))
             with confirming(confirmed):
                 outcomes.append(_done(workspace, doing, one))
-        return EachDone(doing, outcomes)
+        return EachDone(doing, work, outcomes)
 
     @on(Working)
     def _say_working(self, message: Working) -> None:
@@ -118,7 +121,7 @@ class BulkScreen(BaseScreen):
         self._report(message.doing, message.outcomes)
         if self._changes:
             self.post_message(RefreshRequested("runs", "datasets"))
-        self.after_each(self._changes)
+        self.after_each([one.run for one in message.work if one.run and self._changes])
 
     def _report(self, doing: str, outcomes: tuple[Outcome, ...]) -> None:
         failed = [outcome for outcome in outcomes if not outcome.ok]
@@ -136,8 +139,8 @@ class BulkScreen(BaseScreen):
         title = f"{doing.capitalize()}: {len(outcomes) - len(failed)} of {len(outcomes)} done"
         self.app.push_screen(Page(title, "\n".join(lines)))
 
-    def after_each(self, changed: bool) -> None:
-        """What a subclass reads again."""
+    def after_each(self, changed: Sequence[tuple[str, str]]) -> None:
+        """What a subclass reads again; ``changed`` are runs, as dataset and key."""
 
     def go_back(self) -> bool:
         """Stop what is under way, or else as every screen."""

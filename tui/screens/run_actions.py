@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ class RunActions(BulkScreen):
         """Compare every id of the dataset with every id of the collection."""
         runs = self._indexes("check")
         if runs:
-            work = [Work(named(run), partial(self._check, run)) for run in runs]
+            work = [_work(run, partial(self._check, run)) for run in runs]
             self.each("checking", work, changes=False)
 
     def _check(self, run: RunInfo, ws: Workspace) -> str:
@@ -161,7 +161,7 @@ class RunActions(BulkScreen):
             Ask(f"New key for {named(run)}", value=run.brain_key, wrong=partial(_wrong_new_key, run, taken))
         )
         if new is not None:
-            self.each("renaming", [Work(named(run), partial(_rename, run, new))])
+            self.each("renaming", [_work(run, partial(_rename, run, new))])
 
     @work
     async def delete_runs(self) -> None:
@@ -172,7 +172,7 @@ class RunActions(BulkScreen):
         answer = await self.ask(DeleteRuns(runs, self.state.runs or ()))
         if answer is None or (word := await self.confirm_protected(f"delete {_many(runs)}")) is None:
             return
-        work = [Work(named(run), partial(_delete, run, answer == "keep")) for run in runs]
+        work = [_work(run, partial(_delete, run, answer == "keep")) for run in runs]
         self.each("deleting", work, confirmed=word)
 
     @work
@@ -192,7 +192,7 @@ class RunActions(BulkScreen):
         dialog = Confirm(f"Drop {many}?", body, yes="Drop", typed=word_for(runs, "drop"))
         if not await self.ask(dialog) or (word := await self.confirm_protected(f"drop {many}")) is None:
             return
-        work = [Work(named(run), partial(_cleanup, run)) for run in runs]
+        work = [_work(run, partial(_cleanup, run)) for run in runs]
         self.each("cleaning up", work, confirmed=word)
 
     @work
@@ -227,6 +227,10 @@ class RunActions(BulkScreen):
             self.tell(f"{named(run)} has no collection in Milvus.")
             return False
         return True
+
+
+def _work(run: RunInfo, act: Callable[[Workspace], str]) -> Work:
+    return Work(named(run), act, (run.dataset, run.brain_key))
 
 
 def _many(runs: Sequence[RunInfo]) -> str:

@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from tui import keys
 from tui.jobs.info import newly_ended
+from tui.messages import Answer
 from tui.screens.base import core_call
 from tui.screens.run_health import RunHealth
 from tui.state import AppState
@@ -43,7 +44,7 @@ _REDRAW_S = 0.15
 _ONLY: Mapping[str, str] = {"health": "what is not healthy", "prompts": "what takes text"}
 
 
-class CollectionsRead(Message):
+class CollectionsRead(Answer):
     """What collections Milvus has."""
 
     def __init__(self, rows: Sequence[CollectionRow]) -> None:
@@ -96,7 +97,10 @@ class RunsScreen(RunHealth):
         """Show the runs as they are now; many changes in a row are drawn once."""
         if new.runs is None:
             self.forget_all_health()
+        if new.milvus.status == "connecting":
             self._collections = None
+        elif self._tab == "collections" and old.milvus.status != "ready" == new.milvus.status:
+            self._load_collections()  # of another Milvus, or one that came back: nobody else asks it
         if old.dataset != new.dataset:
             self._every_dataset = False
         self._note_ended_jobs(old, new)
@@ -246,7 +250,7 @@ class RunsScreen(RunHealth):
 
     # Collections
 
-    @core_call("reading collections")
+    @core_call("reading collections", bound=True)
     def _load_collections(self) -> Message | None:
         from tui.core.collections import list_collections
 
@@ -254,6 +258,8 @@ class RunsScreen(RunHealth):
 
     @on(CollectionsRead)
     def _take_collections(self, message: CollectionsRead) -> None:
+        if message.is_late(self.kitescope.workspace):
+            return
         self._collections = message.rows
         self.draw()
 
@@ -333,13 +339,14 @@ class RunsScreen(RunHealth):
             self._load_collections()
         self.draw()
 
-    def after_each(self, changed: bool) -> None:
-        """Ask again what a change may have changed."""
-        if changed:
-            self.forget_health([(run.dataset, run.brain_key) for run in self.chosen_runs()])
+    def after_each(self, changed: Sequence[tuple[str, str]]) -> None:
+        """Ask again what a change may have changed; the cursor may have moved on meanwhile."""
+        self.forget_health(changed)
         self.query_one(f"#{self._tab}", FittedTable).clear_marks()
         if self._collections is not None:
             self._load_collections()
+        # Where the runs read the same afterwards, nothing else would ask.
+        self.draw()
 
     def action_search(self) -> None:
         """Search the run, or by the run that uses the collection."""
