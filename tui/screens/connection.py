@@ -20,7 +20,7 @@ from tui.core.connections import Connection, list_connections
 from tui.core.errors import KitescopeError
 from tui.core.settings import DATABASE
 from tui.core.words import counted
-from tui.messages import ConnectRequested, Failed
+from tui.messages import ConnectRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.connection_messages import Listed, Stepped, Told
 from tui.state import AppState
@@ -43,11 +43,6 @@ _COLUMNS = (FitColumn("name", "Connection", least=12), FitColumn("where", "Milvu
 _STEP_NAMES = {"start": "Milvus Lite", "resolve": "address"}
 
 
-def _brief(source: str) -> str:
-    """The source in one word."""
-    return source.split()[0]
-
-
 class ConnectionScreen(BaseScreen):
     """Choose, edit, test, use, save."""
 
@@ -62,7 +57,8 @@ class ConnectionScreen(BaseScreen):
         self._edits: dict[str, dict[str, str]] = {}
         self._shown: str | None = None
         self._test = 0
-        self._connecting = False
+        self._go_to: str | None = None
+        self._asked: Settings | None = None
 
     def body(self) -> ComposeResult:
         """The list, the form, the steps of a test."""
@@ -76,24 +72,27 @@ class ConnectionScreen(BaseScreen):
     def on_mount(self) -> None:
         """Read what there is to choose from."""
         self.query_one("#connections", FittedTable).show_header = False
-        self._load_connections(None)
+        self._load_connections()
 
     # What is shown
 
     @core_call("reading the connections")
-    def _load_connections(self, go_to: str | None) -> Message | None:
-        return Listed(list_connections(self.kitescope.settings), go_to)
+    def _load_connections(self) -> Message | None:
+        return Listed(list_connections(self.kitescope.settings))
 
     @on(Listed)
     def _show_list(self, message: Listed) -> None:
         first = not self._known
         self._known = {one.key: one for one in message.connections}
-        self._edits = {key: edits for key, edits in self._edits.items() if key in self._known}
+        there = {*self._known, self._go_to}
+        self._edits = {key: edits for key, edits in self._edits.items() if key in there}
         table = self.query_one("#connections", FittedTable)
         table.show([self._row(place, one) for place, one in enumerate(message.connections)])
         current = next(one.key for one in message.connections if one.current) if first else None
-        if (key := message.go_to or current) is not None:
-            table.go_to(key)
+        if self._go_to in self._known:  # not in a list that was read before it was made
+            current, self._go_to = self._go_to, None
+        if current is not None:
+            table.go_to(current)
         self._show_form(table.current_key)
 
     def _row(self, place: int, one: Connection) -> TableRow:
@@ -136,7 +135,7 @@ class ConnectionScreen(BaseScreen):
         notes.append("protected" if one.settings and one.settings.protected else "")
         if one.settings:
             backend = one.settings.default_backend
-            notes.append(f"default backend {plain(str(backend.value))} ({_brief(backend.source)})")
+            notes.append(f"default backend {plain(str(backend.value))} ({backend.source.split()[0]})")
         pane.border_subtitle = Content(" · ".join(filter(None, notes)))
         if one.error:
             form.say(one.error)
@@ -150,10 +149,11 @@ class ConnectionScreen(BaseScreen):
         if not self.is_mounted:
             return
         if old.connection != new.connection or (old.milvus, old.database) != (new.milvus, new.database):
-            self._load_connections(None)
+            self._load_connections()
         status = {new.milvus.status, new.database.status}
-        if self._connecting and "connecting" not in status:
-            self._connecting = False
+        # Until the app took the wish, it is the connection before whose engines are ready.
+        if self._asked is self.kitescope.settings and "connecting" not in status:
+            self._asked = None
             if "failed" not in status:
                 self.notify("Connected. 2 shows the datasets.", timeout=4)
 
@@ -213,7 +213,7 @@ class ConnectionScreen(BaseScreen):
             form = self.query_one(ConnectionForm)
             form.edits[missing] = secret
             settings = self._as_itself(one, form.settings())
-        self._connecting = True
+        self._asked = settings
         self.notify(f"Connecting to {plain(one.name)} …", markup=False, timeout=2)
         self.post_message(ConnectRequested(settings))
         if one.kind in ("profile", "embedded") and set(self._edits.get(one.key, ())) <= SECRETS:
@@ -319,15 +319,13 @@ class ConnectionScreen(BaseScreen):
         from tui.core import profiles
 
         left, key = profiles.save(profile, keep), f"profile {profile.name}"
-        self._edits.pop(edited, None)
-        if keep == "ask":
-            # What is not kept was typed for now: nobody has to type it twice.
-            secrets = profile.secrets()
-            self._edits[key] = {name: secrets[name] for name in SECRETS & secrets.keys()}
+        # What is not kept was typed for now: nobody has to type it twice.
+        secrets = profile.secrets() if keep == "ask" else {}
+        typed = {name: secrets[name] for name in SECRETS & secrets.keys()}
         where = {"keyring": ", its password in the keyring", "ask": " without its password", "file": ""}
         kept = where[keep] if profile.has_secrets() else ""
         said = f"Saved {profile.name}{kept} in {profiles.path()}"
-        return Told(f"{said}. {left}" if left else said, go_to=key)
+        return Told(f"{said}. {left}" if left else said, go_to=key, saved=(edited, typed))
 
     @work(exclusive=True, group="save")
     async def action_save_brain_config(self) -> None:
@@ -387,14 +385,15 @@ class ConnectionScreen(BaseScreen):
         if message.copy is not None:
             self.app.copy_to_clipboard(message.copy)
         self.notify(plain(message.text), markup=False)
-        if message.go_to is not None:
-            self._load_connections(message.go_to)
+        if message.go_to is None:
+            return
+        if message.saved is not None:
+            self._edits.pop(message.saved[0], None)
+            self._edits[message.go_to] = message.saved[1]
+        self._go_to = message.go_to
+        self._load_connections()
 
     def action_refresh_data(self) -> None:
         """Read files and environment again, and try an engine that failed once more."""
-        self._load_connections(None)
+        self._load_connections()
         super().action_refresh_data()
-
-    @on(Failed)
-    def _failed(self) -> None:
-        self._connecting = False

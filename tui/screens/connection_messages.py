@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 class Listed(Message):
     """The connections to choose from were read."""
 
-    def __init__(self, connections: list[Connection], go_to: str | None) -> None:
+    def __init__(self, connections: list[Connection]) -> None:
         self.connections = connections
-        self.go_to = go_to
         super().__init__()
 
 
@@ -31,10 +30,21 @@ class Stepped(Message):
 
 
 class Told(Message):
-    """Something was written or can be copied; ``go_to`` is the connection it made."""
+    """Something was written or can be copied.
 
-    def __init__(self, text: str, *, copy: str | None = None, go_to: str | None = None) -> None:
+    ``go_to`` is the connection it made; ``saved``: of what edits, and what of them is not in the file.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        copy: str | None = None,
+        go_to: str | None = None,
+        saved: tuple[str, dict[str, str]] | None = None,
+    ) -> None:
         self.text = text
         self.copy = copy
         self.go_to = go_to
+        self.saved = saved
         super().__init__()

@@ -18,7 +18,7 @@ from tui import keys
 from tui.core.errors import KitescopeError
 from tui.core.scope import Scope
 from tui.core.words import counted
-from tui.messages import Failed, Happened, RefreshRequested
+from tui.messages import Answer, Failed, Happened, RefreshRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.state import AppState, ScopeChosen
 from tui.widgets.dataset_view import COLUMNS, DatasetView, dataset_row
@@ -50,7 +50,7 @@ class Inside:
     samples: tuple[SampleInfo, ...]
 
 
-class DetailRead(Message):
+class DetailRead(Answer):
     """A dataset was looked into."""
 
     def __init__(self, inside: Inside) -> None:
@@ -169,7 +169,7 @@ class DatasetsScreen(BaseScreen):
             # Whoever runs down the list does not want every dataset read.
             self._dwell = self.set_timer(_DWELL_S, lambda: self._load_detail(info))
 
-    @core_call("looking into the dataset")
+    @core_call("looking into the dataset", bound=True)
     def _load_detail(self, info: DatasetInfo) -> Message | None:
         from tui.core.datasets import dataset_detail, sample_page
 
@@ -180,13 +180,21 @@ class DatasetsScreen(BaseScreen):
 
     @on(DetailRead)
     def _show_detail(self, message: DetailRead) -> None:
+        if message.is_late(self.kitescope.workspace):
+            return
         inside = message.inside
         self._inside[inside.info.name] = inside
         if self._info is not None and self._info.name == inside.info.name:
             self.query_one(DatasetView).show(inside.detail, inside.samples)
             if self._view_wanted == inside.info.name:
                 self._view_wanted = None
-                self._ask_view(inside.detail)
+                if self.is_current:
+                    self._ask_view(inside.detail)
+
+    @on(Failed)
+    def _failed_here(self) -> None:
+        # What is read later, unasked, opens no dialog.
+        self._view_wanted = None
 
     # Choose
 

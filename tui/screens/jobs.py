@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
+from textual.worker import Worker
 
 from tui import keys
 from tui.core.progress import Skipped
@@ -19,7 +20,7 @@ from tui.core.words import counted
 from tui.jobs.info import JobInfo
 from tui.jobs.load import JobLoad, LoadMeter
 from tui.jobs.store import JobStore
-from tui.messages import JobCancelRequested, JobResumeRequested, SearchRequested
+from tui.messages import JobCancelRequested, JobResumeRequested, RefreshRequested, SearchRequested
 from tui.screens.base import BaseScreen, core_call
 from tui.screens.left_out import LeftOutPage
 from tui.state import AppState
@@ -28,6 +29,10 @@ from tui.widgets.fitted import FittedTable
 from tui.widgets.job_view import COLUMNS, job_notes, job_row, job_title, job_work
 from tui.widgets.phases import PhaseBars
 from tui.widgets.table import RowTable
+from tui.widgets.text import plain
+
+if TYPE_CHECKING:
+    from tui.jobs.left_out import LeftOutTagged
 
 _EMPTY = """No jobs yet.
 
@@ -64,6 +69,14 @@ class SkippedRead(Message):
         super().__init__()
 
 
+class Tagged(Message):
+    """What a job left out carries tags now."""
+
+    def __init__(self, done: LeftOutTagged) -> None:
+        self.done = done
+        super().__init__()
+
+
 class LogPage(Page):
     """A log that grows while one reads it."""
 
@@ -88,6 +101,7 @@ class JobsScreen(BaseScreen):
         self._meter: LoadMeter | None = None
         self._load: tuple[str, JobLoad] | None = None
         self._resumed = 0.0
+        self._log_read: Worker[None] | None = None
 
     def body(self) -> ComposeResult:
         """The list, and beside or below it the job under the cursor."""
@@ -192,8 +206,9 @@ class JobsScreen(BaseScreen):
 
     def _follow(self) -> None:
         page = self.app.screen
-        if isinstance(page, LogPage):
-            self._load_log(page.job_id, page.path)
+        # One that takes longer than a tick is not replaced by the next: nothing would ever be shown.
+        if isinstance(page, LogPage) and (self._log_read is None or self._log_read.is_finished):
+            self._log_read = self._load_log(page.job_id, page.path)
 
     @core_call("reading the log")
     def _load_log(self, job: str, path: Path) -> Message | None:
@@ -230,7 +245,23 @@ class JobsScreen(BaseScreen):
 
     @on(SkippedRead)
     def _show_skipped(self, message: SkippedRead) -> None:
-        self.app.push_screen(LeftOutPage(message.job, message.skipped))
+        if self.is_current:
+            self.app.push_screen(LeftOutPage(message.job, message.skipped, self._load_tag))
+
+    @core_call("tagging", exclusive=False)
+    def _load_tag(self, job: JobInfo, tags: list[str]) -> Message | None:
+        from tui.jobs.left_out import tag_left_out
+
+        return Tagged(tag_left_out(self.kitescope.workspace, job.id, tags))
+
+    @on(Tagged)
+    def _tagged(self, message: Tagged) -> None:
+        done = message.done
+        beyond = f"; the log has {done.unknown:,} more" if done.unknown > 0 else ""
+        self.notify(
+            plain(f"{', '.join(done.tags)}: on {done.tagged:,} of {done.dataset}{beyond}"), markup=False
+        )
+        self.post_message(RefreshRequested("datasets"))
 
     # Wishes
 
