@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
+from textual.app import App
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
 
 if TYPE_CHECKING:
-    from textual.app import App
     from textual.pilot import Pilot
 
     from tui.app import Kitescope
@@ -27,6 +29,30 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object], timeout: flo
         )
         await pilot.pause(0.05)
     await pilot.pause()
+    await _settled(pilot)
+
+
+async def _settled(pilot: Pilot[Any]) -> None:
+    """Wait until what followed from it is done and drawn, as far as nothing turns on the screen all the time.
+
+    ``pilot.pause`` takes a process that gets no processor for one that has nothing to do.
+    """
+    until, quiet = time.monotonic() + 2, 0
+    while quiet < 3 and time.monotonic() < until:
+        quiet = quiet + 1 if _is_quiet(pilot.app) else 0
+        await asyncio.sleep(0.005)
+
+
+def _is_quiet(app: App[Any]) -> bool:
+    if not app.is_running or not app.screen_stack:
+        return True
+    screen = app.screen
+    if not screen.is_mounted or screen._layout_required or screen._dirty_widgets or screen._callbacks:
+        return False
+    nodes = (screen, *screen.walk_children())
+    if not all(node.is_mounted for node in nodes):
+        return False
+    return not any(node.message_queue_size or node._next_callbacks for node in (app, *nodes))
 
 
 def screen_text(app: App[Any]) -> str:
@@ -37,9 +63,29 @@ def screen_text(app: App[Any]) -> str:
     return "\n".join(line[:width].rstrip() for line in lines)
 
 
+_told: WeakKeyDictionary[App[Any], list[str]] = WeakKeyDictionary()
+
+
 def told(app: Kitescope) -> str:
-    """Every notice that is on the screen, wherever its lines break."""
-    return " ".join(f"{notice.title} {notice.message}" for notice in app._notifications)
+    """Every notice since the last ``clear_notifications``, also those gone by now; line breaks are blanks."""
+    return " ".join(_told.get(app, ()))
+
+
+@pytest.fixture(autouse=True)
+def every_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what was told: a notice leaves the screen after some seconds, however slow the machine is."""
+    notify, clear = App.notify, App.clear_notifications
+
+    def noted(self: App[Any], message: str, *, title: str = "", **more: Any) -> None:
+        _told.setdefault(self, []).append(f"{title} {message}")
+        notify(self, message, title=title, **more)
+
+    def cleared(self: App[Any]) -> None:
+        _told.pop(self, None)
+        clear(self)
+
+    monkeypatch.setattr(App, "notify", noted)
+    monkeypatch.setattr(App, "clear_notifications", cleared)
 
 
 @pytest.fixture

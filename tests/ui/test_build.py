@@ -68,19 +68,22 @@ async def _ready(pilot, app: Kitescope) -> BuildForm:
 
 async def _type(pilot, app: Kitescope, key: str, text: str) -> None:
     _form(app).go_to(key)
-    await pilot.pause()
+    await until(pilot, lambda: _form(app).current is _form(app)[key])
     _form(app)[key].query_one(Input).value = text
     await until(pilot, lambda: _form(app)[key].value == text)
 
 
 async def _choose(pilot, app: Kitescope, key: str, value: str) -> None:
     """Press right until the choice says so, as a user does."""
+    field = _form(app)[key]
     _form(app).go_to(key)
-    await pilot.pause()
+    await until(pilot, lambda: _form(app).current is field)
     for _ in range(12):
-        if _form(app)[key].value == value:
+        if (before := field.value) == value:
             return
         await pilot.press("right")
+        # A second key before the first one counted would step over the wanted one.
+        await until(pilot, lambda before=before: field.value != before)
     raise AssertionError(f"{key} has no {value}")
 
 
@@ -277,17 +280,18 @@ async def test_the_model_list_narrows_and_takes_the_users_own(make_app: MakeApp,
         await pilot.press("f4")
         await until(pilot, lambda: isinstance(app.screen, ModelPicker))
         table = app.screen.query_one("#models", FittedTable)
-        await until(pilot, lambda: table.total > 50)
-        assert "✓ disk" in screen_text(app)
+        await until(pilot, lambda: table.total > 50 and "✓ disk" in screen_text(app))
         await pilot.press(*"text clip-vit")
-        await until(pilot, lambda: 0 < len(table.shown) < 5)
-        assert "✓ text" in screen_text(app)
+        await until(pilot, lambda: 0 < len(table.shown) < 5 and "✓ text" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: form["model"].value == "clip-vit-base32-torch")
         assert form["source"].value == "model"
         await pilot.press("f4")
-        await until(pilot, lambda: isinstance(app.screen, ModelPicker))
-        await pilot.press(*"my_models:net", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker) and app.focused)
+        await until(pilot, lambda: app.screen.query_one("#models", FittedTable).total > 50)
+        await pilot.press(*"my_models:net")
+        await until(pilot, lambda: not app.screen.query_one("#models", FittedTable).shown)
+        await pilot.press("enter")
         await until(pilot, lambda: form["model"].value == "my_models:net")
 
 
@@ -355,11 +359,13 @@ async def test_escape_leaves_a_line_of_text_first(make_app: MakeApp, dataset: An
     async with app.run_test(size=(80, 24)) as pilot:
         form = await _ready(pilot, app)
         form.go_to("key")
-        await pilot.pause()
+        await until(pilot, lambda: form.current is form["key"])
         await pilot.press("escape")
         await until(pilot, lambda: app.focused is None)
         assert app.current_mode == "build"
         await pilot.press("e")
         await until(pilot, lambda: form.current is form["key"])
-        await pilot.press("escape", "5")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.focused is None)
+        await pilot.press("5")
         await until(pilot, lambda: app.current_mode == "runs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,22 @@ def dataset(workspace: Workspace, unique_name: Callable[[str], str], pictures: P
     return name
 
 
+@pytest.fixture
+def hold_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """``hold_imports()``: from then on imports stand still from their start, until they are let go on."""
+    start, started = importing.start, list[importing.Import]()
+
+    def held(*how: Any) -> importing.Import:
+        running = start(*how)
+        running.process.send_signal(signal.SIGSTOP)
+        started.append(running)
+        return running
+
+    yield lambda: monkeypatch.setattr(importing, "start", held)
+    for running in started:
+        running.process.send_signal(signal.SIGCONT)
+
+
 async def opened(pilot: Pilot[None], name: str | None = None) -> DatasetsScreen:
     app: Any = pilot.app
     await until(pilot, lambda: app.state.datasets is not None and isinstance(app.screen, DatasetsScreen))
@@ -94,8 +110,10 @@ async def test_the_list_is_filtered_and_a_dataset_chosen(make_app: MakeApp, data
         table = screen.query_one(FittedTable)
         await pilot.press("slash", *dataset[-6:])
         await until(pilot, lambda: table.shown == (dataset,))
-        assert dataset in screen_text(app), "a name is shown as it is"
-        await pilot.press("enter", "enter")
+        await until(pilot, lambda: dataset in screen_text(app))  # a name is shown as it is
+        await pilot.press("enter")
+        await until(pilot, lambda: app.focused is table)
+        await pilot.press("enter")
         await until(pilot, lambda: app.state.scope == Scope(dataset))
         await until(pilot, lambda: f"● {dataset}" in screen_text(app))
         await pilot.press("o")
@@ -110,10 +128,9 @@ async def test_what_is_inside_is_shown(make_app: MakeApp, dataset: str, size: tu
         if size[0] < 100:
             assert "animal" not in screen_text(app)
             await pilot.press("d")
-        await until(pilot, lambda: "animal" in screen_text(app))
+        told = ("animal", "12 samples", "2 labels", dataset)  # the name also in the title
+        await until(pilot, lambda: all(part in screen_text(app) for part in told))
         text = screen_text(app)
-        assert dataset in text, "also in the title"
-        assert "12 samples" in text and "2 labels" in text
         assert "━" in next(line for line in text.splitlines() if "cat" in line and "8" in line)
         await until(pilot, lambda: "▄" in screen_text(app))
         if size[0] >= 100:
@@ -163,8 +180,10 @@ async def test_a_part_is_chosen_and_counted(make_app: MakeApp, dataset: str) -> 
         form.go_to("tags")
         await until(pilot, lambda: form.current is form["tags"])
         await pilot.press(*"nosuch")
-        assert form.wrong() == {"tags": "No sample is tagged nosuch; tags: train, val"}
+        said = {"tags": "No sample is tagged nosuch; tags: train, val"}
+        await until(pilot, lambda: form.wrong() == said)
         await pilot.press("ctrl+u", *"val, train")
+        await until(pilot, lambda: form["tags"].value == "val, train")
         form.go_to("where")
         await until(pilot, lambda: form.current is form["where"])
         await pilot.press("right")
@@ -189,16 +208,20 @@ async def test_a_part_is_chosen_and_counted(make_app: MakeApp, dataset: str) -> 
 
 
 async def test_a_folder_is_imported_without_holding_up_the_screen(
-    make_app: MakeApp, pictures: Path, unique_name: Callable[[str], str]
+    make_app: MakeApp,
+    pictures: Path,
+    unique_name: Callable[[str], str],
+    hold_imports: Callable[[], None],
 ) -> None:
     app = make_app(last=HERE)
     name = unique_name("import")
+    hold_imports()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
         await pilot.press("i")
         form = await dialog(pilot, ImportDataset)
         await pilot.press("ctrl+u", *str(pictures)[:-4])
-        assert form.wrong()["directory"] == "There is no such folder"
+        await until(pilot, lambda: form.wrong().get("directory") == "There is no such folder")
         await until(
             pilot, lambda: isinstance(app.focused, Input) and app.focused._suggestion == f"{pictures}/"
         )
@@ -209,6 +232,8 @@ async def test_a_folder_is_imported_without_holding_up_the_screen(
         await pilot.press("f5")
         await until(pilot, lambda: screen._import is not None)
         await until(pilot, lambda: f"Importing {name}" in screen_text(app))
+        assert screen._import is not None
+        screen._import.process.send_signal(signal.SIGCONT)
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "jobs")
         await pilot.press("2")
@@ -224,6 +249,7 @@ async def test_an_import_that_fails_or_is_stopped_leaves_nothing(
     workspace: Workspace,
     unique_name: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
+    hold_imports: Callable[[], None],
 ) -> None:
     app = make_app(last=HERE)
     failures: list[str] = []
@@ -233,16 +259,14 @@ async def test_an_import_that_fails_or_is_stopped_leaves_nothing(
         name = unique_name("import")
         answers = {"directory": str(pictures), "name": name, "type": "coco"}
         screen._start_import(app.settings, answers)
-        await until(pilot, lambda: screen._import is not None)
-        await until(pilot, lambda: screen._import is None, timeout=60)
         await until(pilot, lambda: any("cannot be imported as coco" in line for line in failures))
+        assert screen._import is None
 
+        hold_imports()
         screen._start_import(app.settings, answers | {"type": "image-directory"})
         await until(pilot, lambda: screen._import is not None)
         running = screen._import
         assert running is not None
-        # Held, so that it cannot be done before the key is pressed.
-        running.process.send_signal(signal.SIGSTOP)
         stopped = threading.Event()
         monkeypatch.setattr(running, "stop", lambda: (running.process.terminate(), stopped.set()))
         try:
@@ -287,7 +311,8 @@ async def test_deleting_needs_the_name_and_tells_of_collections(
         await until(pilot, lambda: any(run.dataset == dataset for run in app.state.runs or ()))
         await pilot.press("D")
         form = await dialog(pilot, FormDialog)
-        assert "12 samples and 1 brain run" in screen_text(app) and "drop 1 collection" in screen_text(app)
+        said = ("12 samples and 1 brain run", "drop 1 collection")
+        await until(pilot, lambda: all(part in screen_text(app) for part in said))
         form.go_to("typed")
         await until(pilot, lambda: form.current is form["typed"])
         await pilot.press(*"pets", "f5")

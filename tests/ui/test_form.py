@@ -53,13 +53,13 @@ async def test_typing_is_told_and_checked_and_putting_is_not() -> None:
         await until(pilot, lambda: isinstance(app.focused, Input))
         assert "How many" in screen_text(app) and "[bold]Things[/]" in screen_text(app)
         await pilot.press("end", "x")
-        assert app.told == [("count", "7x")]
+        await until(pilot, lambda: app.told == [("count", "7x")])
         assert app.form.wrong() == {"count": "Digits only"} and "Digits only" in screen_text(app)
 
         app.form["count"].put("8")
         app.form["metric"].put("l")
-        await pilot.pause()
-        assert app.told == [("count", "7x")] and app.query(Input).first().value == "8"
+        await until(pilot, lambda: app.query(Input).first().value == "8")
+        assert app.told == [("count", "7x")]
         assert app.form.values() == {"count": "8", "metric": "l", "many": "3", "last": ""}
         assert "Digits only" not in screen_text(app)
 
@@ -70,7 +70,7 @@ async def test_what_is_wrong_gets_the_keyboard_unless_it_is_hidden() -> None:
         app.form["count"].put("many")
         app.form["last"].complain("is taken")
         app.form.go_to("metric")
-        await pilot.pause()
+        await until(pilot, lambda: app.form.current is app.form["metric"])
         assert "Digits only" not in screen_text(app), "nobody was there yet"
         assert not app.form.check()
         await until(pilot, lambda: app.form.current is app.form["count"])
@@ -86,16 +86,22 @@ async def test_keys_move_choose_and_open_what_has_no_room() -> None:
         await until(pilot, lambda: isinstance(app.focused, Input))
         await pilot.press("down")
         await until(pilot, lambda: isinstance(app.focused, Choice))
-        await pilot.press("right", "right", "l", "enter")
-        assert app.told == [("metric", "l"), ("metric", "c"), ("metric", "l")], "around the end"
+        await pilot.press("right", "right", "l")
+        around_the_end = [("metric", "l"), ("metric", "c"), ("metric", "l")]
+        await until(pilot, lambda: app.told == around_the_end)
+        await pilot.press("enter")
         await until(pilot, lambda: app.form.current is app.form["many"])
         assert "4/40" in screen_text(app)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, Pick))
+        await until(pilot, lambda: isinstance(app.screen, Pick) and app.focused)
         await pilot.press(*"27", "enter")
         await until(pilot, lambda: app.form.values()["many"] == "27")
         assert app.told[-1] == ("many", "27")
-        await pilot.press("enter", "escape")
+        await until(pilot, lambda: app.form.current is app.form["many"])
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Pick) and app.focused)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Pick))
         assert app.form.values()["many"] == "27", "escape changes nothing"
         await pilot.press("up", "up", "up")
         await until(pilot, lambda: app.form.current is app.form["last"])
@@ -105,6 +111,5 @@ async def test_a_note_is_shown_as_it_is() -> None:
     app = FormApp()
     async with app.run_test(size=(80, 24)) as pilot:
         app.form["count"].note("[red]\x1b[2Jx")
-        await pilot.pause()
         note = app.form["count"].query(Static).last()
-        assert "[red]␛[2Jx" in str(note.render())
+        await until(pilot, lambda: "[red]␛[2Jx" in str(note.render()))
