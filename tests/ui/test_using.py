@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ async def _answer(pilot: Any, app: Kitescope, text: str) -> None:
     await until(pilot, lambda: not isinstance(app.screen, Ask))
 
 
+@asynccontextmanager
+async def searching(app: Kitescope) -> AsyncIterator[tuple[Any, SearchScreen]]:
+    """The app with the pictures of the digits before it."""
+    async with app.run_test(size=(120, 34)) as pilot:
+        yield pilot, await browsing(pilot, app)
+
+
+async def ask_for_duplicates(pilot: Any, app: Kitescope) -> None:
+    await pilot.press("D")
+    await _answer(pilot, app, "0.9")
+
+
 async def test_results_are_tagged_saved_and_exported(
     make_app: MakeApp, digits: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,8 +56,7 @@ async def test_results_are_tagged_saved_and_exported(
     monkeypatch.chdir(tmp_path)
     app = make_app(search=(DATASET, KEY))
     ids = list(digits)
-    async with app.run_test(size=(120, 34)) as pilot:
-        view = await browsing(pilot, app)
+    async with searching(app) as (pilot, view):
         await pilot.press("w")
         await until(pilot, lambda: "then all results are meant" in told(app))
         await pilot.press("space", "space")
@@ -90,8 +102,7 @@ async def test_results_are_tagged_saved_and_exported(
 
 async def test_marks_of_several_searches_are_used_together(make_app: MakeApp, digits: dict[str, str]) -> None:
     app = make_app(search=(DATASET, KEY))
-    async with app.run_test(size=(120, 34)) as pilot:
-        view = await browsing(pilot, app)
+    async with searching(app) as (pilot, view):
         for label in ("3", "5"):
             view._narrow_to(Narrowing(where=(("ground_truth", label),)))
             await until(pilot, lambda label=label: {one and one.label for one in view.grid.tiles} == {label})
@@ -110,8 +121,7 @@ async def test_a_readonly_connection_tags_nothing(
     mongod: Mongod, milvus_lite: MilvusLite, digits: dict[str, str]
 ) -> None:
     app = Kitescope(settings_for(mongod, milvus_lite, readonly=True), search=(DATASET, KEY))
-    async with app.run_test(size=(120, 34)) as pilot:
-        await browsing(pilot, app)
+    async with searching(app) as (pilot, _):
         for key, said in (("t", "can be tagged"), ("T", "can be tagged")):
             await pilot.press(key)
             await until(pilot, lambda said=said: said in told(app))
@@ -160,10 +170,8 @@ async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
     make_app: MakeApp, digits: dict[str, str], pace: Pace
 ) -> None:
     app = make_app(search=(DATASET, KEY))
-    async with app.run_test(size=(120, 34)) as pilot:
-        await browsing(pilot, app)
-        await pilot.press("D")
-        await _answer(pilot, app, "0.9")
+    async with searching(app) as (pilot, _):
+        await ask_for_duplicates(pilot, app)
         await until(pilot, lambda: pace.go_on() or growing(app))
         page = app.screen
         assert isinstance(page, GroupsPage)
@@ -175,8 +183,7 @@ async def test_near_duplicates_are_shown_while_they_are_found_and_esc_stops(
         assert not isinstance(app.screen, (GroupsPage, Confirm))
         # A whole one ends with the question, whatever was shown before.
         pace.to_the_end()
-        await pilot.press("D")
-        await _answer(pilot, app, "0.9")
+        await ask_for_duplicates(pilot, app)
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, (GroupsPage, Confirm)))
@@ -186,10 +193,8 @@ async def test_groups_that_are_out_of_sight_when_they_are_complete_do_not_stay(
     make_app: MakeApp, digits: dict[str, str], pace: Pace
 ) -> None:
     app = make_app(search=(DATASET, KEY))
-    async with app.run_test(size=(120, 34)) as pilot:
-        await browsing(pilot, app)
-        await pilot.press("D")
-        await _answer(pilot, app, "0.9")
+    async with searching(app) as (pilot, _):
+        await ask_for_duplicates(pilot, app)
         await until(pilot, lambda: pace.go_on() or growing(app))
         app.action_show_screen("jobs")
         await until(pilot, lambda: app.current_mode == "jobs")
@@ -205,10 +210,8 @@ async def test_near_duplicates_are_shown_and_tagged(make_app: MakeApp, digits: d
     import fiftyone as fo
 
     app = make_app(search=(DATASET, KEY))
-    async with app.run_test(size=(120, 34)) as pilot:
-        await browsing(pilot, app)
-        await pilot.press("D")
-        await _answer(pilot, app, "0.9")
+    async with searching(app) as (pilot, _):
+        await ask_for_duplicates(pilot, app)
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "groups of near-duplicates" in screen_text(app)
         await pilot.press("y")

@@ -22,7 +22,7 @@ from tui.core.filling.building import expected_items
 from tui.core.filling.coverage import Coverage, compare
 from tui.core.filling.fill import Filler, mark_ready, one_at_a_time
 from tui.core.filling.ids import IdBuffer, IdSet
-from tui.core.filling.leases import hold
+from tui.core.filling.leases import Lease, hold
 from tui.core.filling.patience import Patience
 from tui.core.filling.sources import Part, VectorSource, open_source
 from tui.core.filling.targets import READY, properties
@@ -117,33 +117,9 @@ def sync(
             run = resuming.settle(ws, patience, run, spec_of(run, None))
         name = run.collection or ""
         lease = stack.enter_context(hold(ws, [f"collection {name}"], purpose))
-        info = _described(patience, name)
-        spec = spec_of(run, info)
-        about = properties(spec, str(read(ws, dataset).id))
-        # A collection of ours that a killed sync left half made has no index worth keeping.
-        unfinished = info is None or (
-            info.properties.get("kitescope.state") not in (None, READY) or not info.index_type
-        )
-        filler = Filler(
-            ws=ws,
-            spec=spec,
-            name=name,
-            info=info,
-            unfinished=unfinished,
-            properties=about,
-            patience=patience,
-            lease=lease,
-            tell=tell,
-            open_source=lambda: _source_of(ws, spec, run, tell, should_stop),
-            lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
-            sharers=sharers(ws, run),
-            guard=lambda coverage: _require_source(ws, run, coverage),
-            removing=lambda count: ws.require_destroyable(
-                f"remove {counted(count, 'stale vector')} of run {brain_key!r}"
-            ),
-        )
+        filler = _filler(ws, run, patience, lease, tell, should_stop)
         outcome = filler.run()
-        if unfinished and filler.info is not None:
+        if filler.unfinished and filler.info is not None:
             mark_ready(patience, name)
         if not run.finished:
             resuming.finish(ws, patience, run, filler, outcome)
@@ -157,6 +133,42 @@ def sync(
         before,
         filler.casualties.report(),
         outcome.repaired,
+    )
+
+
+def _filler(
+    ws: Workspace,
+    run: RunInfo,
+    patience: Patience,
+    lease: Lease,
+    tell: OnEvent,
+    should_stop: ShouldStop,
+) -> Filler:
+    """The work on the collection of a run, which is leased."""
+    name = run.collection or ""
+    info = _described(patience, name)
+    spec = spec_of(run, info)
+    # A collection of ours that a killed sync left half made has no index worth keeping.
+    unfinished = info is None or (
+        info.properties.get("kitescope.state") not in (None, READY) or not info.index_type
+    )
+    return Filler(
+        ws=ws,
+        spec=spec,
+        name=name,
+        info=info,
+        unfinished=unfinished,
+        properties=properties(spec, str(read(ws, run.dataset).id)),
+        patience=patience,
+        lease=lease,
+        tell=tell,
+        open_source=lambda: _source_of(ws, spec, run, tell, should_stop),
+        lacking=lambda coverage: expected_items(ws, spec, coverage)[1],
+        sharers=sharers(ws, run),
+        guard=lambda coverage: _require_source(ws, run, coverage),
+        removing=lambda count: ws.require_destroyable(
+            f"remove {counted(count, 'stale vector')} of run {run.brain_key!r}"
+        ),
     )
 
 
