@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.engines.servers import MilvusServer
+from tests.engines.servers import MilvusLite, MilvusServer
 from tui.core.client import upload as milvus_upload
-from tui.core.client.index_types import HIGHER_IS_CLOSER, METRICS, Metric, search_params
+from tui.core.client.index_types import HIGHER_IS_CLOSER, HNSW_DEFAULT, METRICS, Metric, search_params
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.milvus import IndexSpec, Milvus, id_filter
+from tui.core.workspace import Workspace
 
 DIM = 16
 
@@ -241,6 +243,25 @@ def test_batches_stay_below_the_message_limit() -> None:
             rows = milvus_upload.rows_per_batch(dim, is_lite=is_lite)
             assert 1 <= rows <= 5_000
             assert rows == 1 or rows * dim * 4 <= 32 << 20
+
+
+def test_milvus_lite_is_told_the_parameters_of_an_index(
+    milvus_lite: MilvusLite, workspace: Workspace
+) -> None:
+    lite, name = workspace.milvus(), f"t_{uuid.uuid4().hex[:12]}"
+
+    def told(spec: IndexSpec) -> dict[str, object]:
+        lite.create(name, dim=DIM, metric="cosine", consistency_level="Session", properties={})
+        lite.create_index(name, "cosine", spec)
+        manifest = next(milvus_lite.directory.rglob(f"{name}/manifest.json"))
+        params: dict[str, object] = json.loads(manifest.read_text())["index_specs"]["vector"]["build_params"]
+        lite.drop(name)
+        return params
+
+    assert told(IndexSpec("HNSW", {"M": 24})) == {**HNSW_DEFAULT, "M": 24}
+    # It has a default of its own, which its small collections are better off with.
+    assert told(IndexSpec("IVF_FLAT")) == {}
+    assert told(IndexSpec("IVF_FLAT", {"nlist": 16})) == {"nlist": 16}
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 1_000, 16_384])

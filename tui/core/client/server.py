@@ -162,16 +162,18 @@ class Server:
             InvalidInput: this engine has no such index type, or a parameter is no number.
             KitescopeError: the server refuses the parameters.
         """
-        spec = spec.complete()
+        given, spec = dict(spec.params), spec.complete()
         check_index(spec, is_lite=self.is_lite)
+        params: dict[str, object] = dict(spec.params)
+        if self.is_lite:
+            # Milvus Lite looks for them under this name, and of lists it makes what suits its segments.
+            params = {"params": params if spec.type.startswith("HNSW") else given}
         self._forget(name)
         with milvus_link.translated(self.address, name):
-            params = self._client.prepare_index_params()
-            params.add_index(
-                "vector", index_type=spec.type, metric_type=MILVUS_METRIC[metric], params=dict(spec.params)
-            )
+            index = self._client.prepare_index_params()
+            index.add_index("vector", index_type=spec.type, metric_type=MILVUS_METRIC[metric], params=params)
             # pymilvus' own wait asks for a timestamp without a timeout, and loops for ever on a float one.
-            self._client.create_index(name, params, timeout=self._patience, sync=False)
+            self._client.create_index(name, index, timeout=self._patience, sync=False)
 
     def drop_index(self, name: str) -> None:
         """Release the collection and drop its index, if it has one."""
