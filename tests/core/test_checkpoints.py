@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ def test_a_folder_gives_the_vectors_that_fiftyone_gives(
     else:
         with pytest.raises(InvalidInput, match="knows no text"):
             ours.embed_text("seven")
+
+
+@pytest.mark.parametrize("kind", ["clip", "plain", "openclip"])
+def test_a_lower_precision_is_near(names: dict[str, str], photos: list[PictureItem], kind: str) -> None:
+    """FiftyOne's code makes arrays of what a model says, and numpy has no bf16."""
+    exact, near = (load_model(names[kind], device="cpu", precision=one) for one in ("fp32", "bf16"))
+
+    def cosine(one: Any, other: Any) -> Any:
+        return (one * other).sum(-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
+
+    meant, made = (np.concatenate([one.vectors for one in embed(photos, model)]) for model in (exact, near))
+    assert made.dtype == np.float32 and cosine(meant, made).min() > 0.999
+    if exact.supports_prompts:
+        words = near.embed_text("seven")
+        assert words.dtype == np.float32 and cosine(exact.embed_text("seven"), words) > 0.999
 
 
 def test_words_are_searched_after_a_restart_here_and_in_stock_fiftyone(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class TorchEmbedder:
             from tui.core.models import no_prompts
 
             raise no_prompts(self.name, text)
-        with self._running():
+        with self._running(foreign=True):
             return to_rows(self.prompt(text)).reshape(-1)
 
     def close(self) -> None:
@@ -158,15 +159,30 @@ class TorchEmbedder:
         return images
 
     @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
-        """What holds while the model works: for a thread each, and another one may have loaded the model."""
+    def _running(self, *, foreign: bool = False) -> Iterator[None]:
+        """What holds while the model works: for a thread each, and another one may have loaded the model.
+
+        Args:
+            foreign: its own code makes arrays of what it says.
+        """
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             if self.device.type == "cuda":
                 stack.enter_context(torch.cuda.device(self.device))
             if self.precision in _DTYPES:
                 stack.enter_context(torch.autocast(self.device.type, dtype=_DTYPES[self.precision]))
+            if foreign and self.precision == "bf16":
+                stack.enter_context(_ForNumpy())
             yield
+
+
+class _ForNumpy(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed
+    """Numpy has no bf16, and a model's own code does not expect its numbers to be that."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.numpy and args[0].dtype is torch.bfloat16:
+            args = (args[0].float(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def to_rows(output: Any) -> NDArray[np.float32]:

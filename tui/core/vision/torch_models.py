@@ -147,7 +147,7 @@ class _StockEmbedder(TorchEmbedder):
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Embed prepared inputs: float32 of shape ``(n, dim)``."""
-        with self._model, self._running():
+        with self._model, self._running(foreign=True):
             if not self._loads:
                 return to_rows(self._model.embed_all(list(batch)))
             if self._model.ragged_batches:
