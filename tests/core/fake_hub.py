@@ -2,7 +2,7 @@
 
 ``with FakeHub(folder) as hub``: ``hub.url`` is what ``HF_ENDPOINT`` takes; ``folder / owner / name`` holds a
 repository's files. ``hub.breaks_after = n``: a file longer than that breaks off after ``n`` bytes, and then
-nothing answers for it until it is None again.
+nothing answers for it until it is None again. With ``hub.stalls`` it stands still there instead.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class FakeHub(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Request)
         self.folder = folder
         self.breaks_after: int | None = None
+        self.stalls = False
+        self.closing = threading.Event()
         self.sent: list[tuple[str, int]] = []
         """Files whose bytes were sent, and from which byte on."""
 
@@ -35,6 +37,7 @@ class FakeHub(http.server.ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.shutdown()
         self.server_close()
 
@@ -85,7 +88,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
         content, breaks = path.read_bytes(), self.server.breaks_after
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
         dies = body and breaks is not None and len(content) > breaks
-        if dies and breaks is not None and start >= breaks:
+        if dies and breaks is not None and start >= breaks and not self.server.stalls:
             self.close_connection = True
             return
         self.send_response(206 if start else 200)
@@ -98,6 +101,8 @@ class _Request(http.server.BaseHTTPRequestHandler):
         if body:
             self.server.sent.append((path.name, start))
             self.wfile.write(content[start : breaks if dies else None])
+            if dies and self.server.stalls:
+                self.server.closing.wait()
             self.close_connection = dies
 
     def _missing(self, code: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from huggingface_hub import constants
 
 from tests.core import tiny_models
 from tests.core.fake_hub import FakeHub
+from tests.engines.servers import wait_until
 from tui.core.errors import KitescopeError
 from tui.core.models import load_model, model_info
 from tui.core.progress import Progress
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
 MB = 1 << 20
+ROOT = Path(__file__).parents[2]
 PLAIN = "huggingface:me/plain"
 
 
@@ -86,18 +91,32 @@ def test_a_hugging_face_model_is_told_byte_by_byte_and_continued_after_a_break(h
     assert load_model(PLAIN, device="cpu").dim == 256 and hub.sent == []
 
 
-def test_what_a_killed_process_left_is_continued_and_tidied_up(hub: FakeHub, zoo: Path) -> None:
-    hub.breaks_after = MB
-    with pytest.raises(KitescopeError, match="is kept"):
-        load_model(PLAIN, device="cpu")
-    (kept,) = zoo.rglob("*.partial")
-    # The library removes its own name for the file when it fails, and has no time for that when it is killed.
-    left = kept.with_name(f"{kept.stem}.0123abcd.incomplete")
-    left.hardlink_to(kept)
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_what_arrived_before_the_process_was_ended_is_kept(
+    hub: FakeHub, zoo: Path, kind: signal.Signals
+) -> None:
+    hub.breaks_after, hub.stalls = 2 * MB, True
+    command = [sys.executable, "-m", "tui", "models", "download", PLAIN]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: [kept.stat().st_size for kept in zoo.rglob("*.partial")] == [2 * MB], 120, "2 MB")
+    process.send_signal(kind)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode != 0 and "Traceback" not in told
     hub.breaks_after = None
+    hub.sent.clear()
     assert load_model(PLAIN, device="cpu").dim == 256
-    assert hub.sent.count(("model.safetensors", 0)) == 1
-    assert not left.exists() and not kept.exists()
+    assert ("model.safetensors", 2 * MB) in hub.sent and ("model.safetensors", 0) not in hub.sent
+    assert [path for path in zoo.rglob("*") if path.suffix in (".partial", ".incomplete")] == []
+
+
+def test_without_network_what_is_on_disk_is_loaded_at_once(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_model(PLAIN, device="cpu")
+    hub.shutdown()
+    hub.server_close()
+    assert load_model(PLAIN, device="cpu").dim == 256
+    assert "Retrying" not in caplog.text  # as the library alone does, for half a minute with each file
 
 
 def test_a_beginning_that_belongs_to_something_else_is_not_built_upon(hub: FakeHub, zoo: Path) -> None:
