@@ -21,9 +21,10 @@ from tests.engines.servers import wait_until
 from tui.core import indexes
 from tui.core.embedding import Batch, embed
 from tui.core.errors import KitescopeError
+from tui.core.filling import sources
 from tui.core.indexes import BuildSpec, Scope, Source
 from tui.core.models import load_model
-from tui.core.progress import Notice, Progress
+from tui.core.progress import Notice, Progress, ignore, never
 from tui.core.services import processes
 from tui.core.vision import fleet_process
 from tui.core.vision.fleet import Fleet
@@ -109,6 +110,22 @@ def test_each_process_sees_its_own_gpu_alone(
     assert gathered(start("pair", "cuda:1", "cuda:2").embed(items)) == (expected(items), {})
     told = sorted(path.read_text() for path in tmp_path.glob("*.pid"))
     assert told == ["cuda:0 of 7", "cuda:0 of GPU-aa"]
+
+
+def test_a_gpu_that_is_not_the_first_gets_a_process_too(
+    start: Start, items: list[PictureItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch would choose on a machine with two GPUs is made up, for there are none here."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(sources, "choose", lambda _device: (("cuda:1",), ""))
+    spec = BuildSpec(Scope("any"), "k", Source(model=f"plain:{tmp_path}"), device="cuda:1")
+    fleet = sources._load(spec, ignore, never)
+    assert isinstance(fleet, Fleet)
+    try:
+        assert gathered(fleet.embed(items)) == (expected(items), {})
+    finally:
+        fleet.close()
+    assert [path.read_text() for path in tmp_path.glob("*.pid")] == ["cuda:0 of 1"]
 
 
 def test_little_work_starts_no_second_process(start: Start, items: list[PictureItem]) -> None:

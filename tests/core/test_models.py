@@ -166,6 +166,13 @@ def test_a_gpu_that_torch_cannot_use_is_told_loudly(monkeypatch: pytest.MonkeyPa
     assert load_model(f"{USER}module", device="cpu").notice == ""
 
 
+def test_a_gpu_that_fails_when_it_is_taken_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own refusal: only the choice is made up, for there is no GPU here that others could occupy."""
+    monkeypatch.setattr(devices, "choose", lambda _device: (("cuda:99",), ""))
+    with pytest.raises(KitescopeError, match=r"module cannot be loaded: .*(CUDA|NVIDIA)"):
+        load_model(f"{USER}module", device="cuda:99")
+
+
 def test_a_users_model_that_takes_another_device_is_told_of() -> None:
     notice = load_model(f"{USER}elsewhere", device="cpu").notice
     assert notice == f"{USER}elsewhere chose its device itself: it runs on meta"

@@ -182,7 +182,10 @@ def _foreign(place: int) -> str:
     """The GPU's name when this torch has no code for it; empty when it has."""
     import torch
 
-    major, minor = torch.cuda.get_device_capability(place)
+    try:
+        major, minor = torch.cuda.get_device_capability(place)
+    except Exception:  # whoever loads a model there says why it cannot be used
+        return ""
     found = [re.match(r"(sm|compute)_(\d+)(\d)", arch) for arch in torch.cuda.get_arch_list()]
     known = [(one[1], int(one[2]), int(one[3])) for one in found if one]
     # Compiled code runs on what came later in its generation, what is compiled on the spot on all that did.

@@ -32,10 +32,10 @@ def load(name: str, source: Source, device: str, precision: str, decode: str, on
     """Load one model; see `tui.core.models.load_model`."""
     names, unused = devices.choose(device)
     place = torch.device(names[0])
-    if place.type == "cuda":
-        torch.cuda.set_device(place)  # pinned memory and a user's own code go there too
-    precision, changed = devices.settle_precision(precision, place)
     try:
+        if place.type == "cuda":
+            torch.cuda.set_device(place)  # pinned memory and a user's own code go there too
+        precision, changed = devices.settle_precision(precision, place)
         if source == "fiftyone-zoo":
             embedder = from_fiftyone(name, zoo_models.zoo_model(name, place, on_event), place, precision)
         elif source in ("huggingface", "openclip"):
