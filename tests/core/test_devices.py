@@ -14,7 +14,7 @@ from tests.core.making import make_dataset
 from tui.core import indexes
 from tui.core.errors import InvalidInput
 from tui.core.indexes import BuildSpec, Scope
-from tui.core.vision import devices
+from tui.core.vision import devices, gpus
 from tui.core.workspace import Workspace
 
 SMI = """#!/bin/sh
@@ -34,22 +34,22 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
+    monkeypatch.setattr(gpus, "are_here", lambda: True)
     monkeypatch.setattr(devices, "_built_without_cuda", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_86", "sm_90", "compute_120"])
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: ("GPU-A", "GPU-B")[place])
-    devices._program.cache_clear()
+    gpus._program.cache_clear()
     yield
-    devices._program.cache_clear()
+    gpus._program.cache_clear()
 
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_program", lambda: None)
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: False)
+    monkeypatch.setattr(gpus, "_program", lambda: None)
+    monkeypatch.setattr(gpus, "are_here", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
@@ -78,8 +78,8 @@ def test_a_gpu_is_named_with_its_load(two_gpus: None, monkeypatch: pytest.Monkey
 
 
 def test_many_gpus_of_a_kind_are_told_in_one_line(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = tuple(devices.Gpu(place, f"GPU-{place}", "H100", place, 1024, 81920) for place in range(8))
-    monkeypatch.setattr(devices, "_cards", lambda: many)
+    many = tuple(gpus.Gpu(place, f"GPU-{place}", "H100", place, 1024, 81920) for place in range(8))
+    monkeypatch.setattr(gpus, "listed", lambda: many)
     assert devices.forecast("auto")[0] == "8 × H100 (7% busy, 8.0 of 640 GiB used)"
 
 
@@ -102,8 +102,8 @@ def test_without_a_gpu_the_cpu_is_taken_in_silence(no_gpu: None, look: Any) -> N
 
 @pytest.mark.parametrize("look", [devices.choose, devices.forecast])
 def test_a_gpu_that_cannot_be_used_is_told(no_gpu: None, look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
-    monkeypatch.setattr(devices, "_program", lambda: "/bin/false")
+    monkeypatch.setattr(gpus, "are_here", lambda: True)
+    monkeypatch.setattr(gpus, "_program", lambda: "/bin/false")
     monkeypatch.setattr(devices, "_built_without_cuda", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert "torch cannot use it (its driver does not answer)" in look("auto")[1]
@@ -122,7 +122,7 @@ def test_the_reason_that_torch_gives_is_passed_on(no_gpu: None, monkeypatch: pyt
         warnings.warn(f"{text} (Triggered internally at CUDAFunctions.cpp:109.)", stacklevel=1)
         return False
 
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
+    monkeypatch.setattr(gpus, "are_here", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", too_old)
     assert devices.choose("auto")[1].endswith("is too old (found version 11040).): running on the CPU")
     with pytest.raises(InvalidInput, match="driver on your system is too old"):
@@ -158,7 +158,7 @@ def test_a_gpu_is_not_refused_where_only_nvidia_smi_is_missing(
     no_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container that was given the driver for computing alone."""
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
+    monkeypatch.setattr(gpus, "are_here", lambda: True)
     monkeypatch.setattr(devices, "_built_without_cuda", lambda: False)
     assert devices.forecast("cuda:3")[0].startswith("cuda:3 that torch can use")
     assert devices.forecast("auto")[0].startswith("every GPU that torch can use")
@@ -190,7 +190,7 @@ def test_a_child_sees_the_one_gpu_that_is_meant(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if allowed is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
-    assert [devices.only(place) for place in (0, 1)] == words
+    assert [gpus.only(place) for place in (0, 1)] == words
 
 
 def test_gpus_are_numbered_as_nvidia_smi_numbers_them_unless_the_user_says_otherwise(

@@ -23,7 +23,7 @@ from tui.core.embedding import embed
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.models import BUILTIN, list_models, load_model, model_info
 from tui.core.progress import Progress
-from tui.core.vision import catalog, devices, downloads, fusing, torch_models
+from tui.core.vision import catalog, devices, downloads, fusing, gpus, torch_models
 from tui.core.vision.shrinking import enough_pixels
 
 if TYPE_CHECKING:
@@ -159,9 +159,9 @@ def test_wrong_devices_and_precisions_are_named() -> None:
 
 def test_a_gpu_that_torch_cannot_use_is_told_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: True)
+    monkeypatch.setattr(gpus, "are_here", lambda: True)
     assert "torch cannot use it" in load_model(f"{USER}module").notice
-    monkeypatch.setattr(devices, "gpu_is_here", lambda: False)
+    monkeypatch.setattr(gpus, "are_here", lambda: False)
     assert load_model(f"{USER}module").notice == ""
     assert load_model(f"{USER}module", device="cpu").notice == ""
 

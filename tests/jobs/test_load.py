@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.helpers import until
-from tui.core.vision import devices
+from tui.core.vision import gpus
 from tui.jobs.load import GpuLoad, LoadMeter
 
 SMI = """#!/bin/sh
@@ -44,10 +44,10 @@ def test_gpus_as_nvidia_smi_tells_them(tmp_path: Path, monkeypatch: pytest.Monke
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("JOB", str(os.getpid()))
-    devices._program.cache_clear()
+    gpus._program.cache_clear()
     try:
         seen = LoadMeter(os.getpid()).sample()
     finally:
-        devices._program.cache_clear()
+        gpus._program.cache_clear()
     assert seen is not None
     assert seen.gpus == (GpuLoad(0, "H100", 87, 4000, 3500, 81559), GpuLoad(1, "H100", None, 10, 0, 81559))

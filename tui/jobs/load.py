@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tui.core.vision import devices
+from tui.core.vision import gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class LoadMeter:
 
 
 def _gpus(pids: frozenset[int]) -> tuple[GpuLoad, ...]:
-    cards = devices.gpus()
-    apps = devices.smi("--query-compute-apps=pid,gpu_uuid,used_memory") if cards else []
+    cards = gpus.cards()
+    apps = gpus.smi("--query-compute-apps=pid,gpu_uuid,used_memory") if cards else []
     mine: dict[str, int] = {}
     for app in apps:
-        if len(app) == 3 and devices.number(app[0]) in pids:
-            mine[app[1]] = mine.get(app[1], 0) + (devices.number(app[2]) or 0)
+        if len(app) == 3 and gpus.number(app[0]) in pids:
+            mine[app[1]] = mine.get(app[1], 0) + (gpus.number(app[2]) or 0)
     return tuple(
         GpuLoad(card.index, card.name, card.percent, card.used_mb, mine.get(card.uuid, 0), card.total_mb)
         for card in cards

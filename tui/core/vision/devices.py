@@ -7,101 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from tui.core.errors import InvalidInput
+from tui.core.vision import gpus
 from tui.core.words import counted
 
 SYNTAX = re.compile(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*")
 WORDS = "auto, cpu, cuda:0, or several as cuda:0,cuda:1"
-
-_SMI_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One NVIDIA GPU: percent busy (None where it does not tell), MiB used by everyone, and in all."""
-
-    index: int
-    uuid: str
-    name: str
-    percent: int | None
-    used_mb: int
-    total_mb: int
-
-    def __str__(self) -> str:
-        if not self.total_mb:
-            return self.name
-        busy = "" if self.percent is None else f"{self.percent}% busy, "
-        return f"{self.name} ({busy}{self.used_mb / 1024:.1f} of {self.total_mb / 1024:.0f} GiB used)"
-
-
-def smi(query: str) -> list[list[str]]:
-    """Ask nvidia-smi one question, such as ``--query-gpu=index``: cells of its rows; empty without an answer.
-
-    May take some 100 ms.
-    """
-    return _ask(query) or []
-
-
-def _ask(query: str) -> list[list[str]] | None:
-    """The same, but None where there is no such program, or it is too busy: it may know of usable GPUs."""
-    program = _program()
-    if program is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [program, query, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_SMI_SECONDS,
-            check=True,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
-
-
-@cache
-def _program() -> str | None:
-    return shutil.which("nvidia-smi")
-
-
-def gpus() -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU of this machine and its load now."""
-    return _cards() or ()
-
-
-def _cards() -> tuple[Gpu, ...] | None:
-    """The same, but None where nobody can be asked."""
-    cards = _ask("--query-gpu=index,uuid,name,utilization.gpu,memory.used,memory.total")
-    if cards is None:
-        return None
-    return tuple(
-        Gpu(number(index) or 0, uuid, name, number(percent), number(used) or 0, number(total) or 0)
-        for index, uuid, name, percent, used, total in (card for card in cards if len(card) == 6)
-    )
-
-
-def number(text: str) -> int | None:
-    """A number that nvidia-smi told; None for its "[N/A]", which a card may answer to any single question."""
-    return int(text) if text.isdigit() else None
-
-
-def gpu_is_here() -> bool:
-    """Whether there is an NVIDIA GPU or its driver, usable or not."""
-    # In a container it keeps the number that it has outside.
-    return Path("/proc/driver/nvidia/version").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -124,9 +41,9 @@ def forecast(text: str) -> tuple[str, str]:
     wanted = named(text)
     if all(one == "cpu" for one in wanted):
         return _on_cpu(len(wanted)), ""
-    cards = _cards()
-    found = _visible(cards or ())
-    if cards is None and not found and gpu_is_here() and not (_built_without_cuda() or _hidden()):
+    cards = gpus.listed()
+    found = gpus.visible(cards or ())
+    if cards is None and not found and gpus.are_here() and not (_built_without_cuda() or gpus.hidden()):
         which = "every GPU" if wanted == ("auto",) else ", ".join(wanted)
         return f"{which} that torch can use (nvidia-smi does not tell which there are)", ""
     if found and not _built_without_cuda():
@@ -136,7 +53,7 @@ def forecast(text: str) -> tuple[str, str]:
         return "; ".join("CPU" if one == "cpu" else str(found[_index(one)]) for one in wanted), ""
     if wanted != ("auto",):
         _require(wanted, 0)
-    if not gpu_is_here():
+    if not gpus.are_here():
         return _on_cpu(1), ""
     return _on_cpu(1), f"{_unusable(_built_without_cuda())}: it will run on the CPU"
 
@@ -163,7 +80,7 @@ def choose(text: str) -> tuple[tuple[str, ...], str]:
     if wanted == ("auto",):
         usable = tuple(f"cuda:{place}" for place in range(count) if place not in foreign)
         notices = [f"This torch is not built for {name}" for name in dict.fromkeys(foreign.values())]
-        if not count and gpu_is_here():
+        if not count and gpus.are_here():
             notices.append(_unusable(torch.version.cuda is None, why))
         if usable or not notices:
             return usable or ("cpu",), ". ".join(notices)
@@ -193,12 +110,6 @@ def _foreign(place: int) -> str:
         (a == major and b <= minor) if kind == "sm" else (a, b) <= (major, minor) for kind, a, b in known
     )
     return "" if runs or not known else f"{torch.cuda.get_device_name(place)} (sm_{major}{minor})"
-
-
-def only(place: int) -> str:
-    """The word of ``CUDA_VISIBLE_DEVICES`` under which a child sees that GPU of ours alone, as ``cuda:0``."""
-    words = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return words[place].strip() if place < len(words) and words[place].strip() else str(place)
 
 
 def settle_precision(precision: str, device: Any) -> tuple[str, str]:
@@ -238,13 +149,13 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _together(found: Sequence[Gpu]) -> str:
+def _together(found: Sequence[gpus.Gpu]) -> str:
     """Several GPUs in words; many of one kind as one."""
     if len(found) <= 2 or len({one.name for one in found}) > 1:
         return "; ".join(map(str, found))
     busiest = max((one.percent for one in found if one.percent is not None), default=None)
     used, total = sum(one.used_mb for one in found), sum(one.total_mb for one in found)
-    return f"{len(found)} × {Gpu(0, '', found[0].name, busiest, used, total)}"
+    return f"{len(found)} × {gpus.Gpu(0, '', found[0].name, busiest, used, total)}"
 
 
 def _on_cpu(processes: int) -> str:
@@ -262,29 +173,12 @@ def _require(wanted: Sequence[str], usable: int, *, without_cuda: bool | None = 
         count = "is one GPU" if usable == 1 else f"are {usable} GPUs"
         raise InvalidInput(f"There is no {missing[0]}", f"There {count}, from cuda:0")
     without = _built_without_cuda() if without_cuda is None else without_cuda
-    what = _unusable(without, why) if gpu_is_here() else "No NVIDIA GPU is here"
+    what = _unusable(without, why) if gpus.are_here() else "No NVIDIA GPU is here"
     raise InvalidInput(what, "Use --device cpu, or see 'kitescope doctor'")
 
 
 def _index(name: str) -> int:
     return int(name.partition(":")[2] or 0)
-
-
-def _visible(found: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """The GPUs that a process of ours sees, in its order."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return tuple(found)
-    by_name = {str(one.index): one for one in found}
-    seen: list[Gpu] = []
-    for word in filter(None, (part.strip() for part in allowed.split(","))):
-        match = by_name.get(word) or next((one for one in found if one.uuid.startswith(word)), None)
-        if word.startswith("MIG-"):  # nvidia-smi tells the load of whole GPUs only
-            match = Gpu(len(seen), word, "a slice of a GPU (MIG)", None, 0, 0)
-        if match is None:  # CUDA stops reading at the first that it does not know
-            break
-        seen.append(match)
-    return tuple(seen)
 
 
 @cache
@@ -295,21 +189,10 @@ def _built_without_cuda() -> bool:
         return True
 
 
-def _hidden() -> bool:
-    """Whether ``CUDA_VISIBLE_DEVICES`` names none of the GPUs that are here."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return False
-    if allowed.partition(",")[0].strip() in ("", "-1"):
-        return True
-    cards = gpus()
-    return bool(cards) and not _visible(cards)
-
-
 def _unusable(without_cuda: bool, why: str = "") -> str:
     if without_cuda:
         why = "this torch is built without CUDA"
-    elif _hidden():
+    elif gpus.hidden():
         why = "CUDA_VISIBLE_DEVICES hides it"
     why = why or "its driver does not answer"
     return f"An NVIDIA GPU is here, but torch cannot use it ({why})"

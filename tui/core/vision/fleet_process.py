@@ -15,8 +15,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from tui.core.services.processes import python_environment
-from tui.core.vision.devices import only, processors
+from tui.core.vision.devices import processors
 from tui.core.vision.frames import Answer, Question, Start, read_answer, write
+from tui.core.vision.gpus import only
 
 _PIPE_BYTES = 1 << 20
 _LOG_BYTES = 4000
