@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,13 +174,23 @@ def test_detach_answers_at_once_and_wait_ends_with_the_job(
     assert job in cli("jobs", "list").out
 
 
+_CLOCKED = """
+import sys, time
+if sys.orig_argv[1:3] == ["-m", "tui"]:
+    from tui.cli.output import Output
+    line = Output.json_line
+    Output.json_line = lambda self, value: line(self, {**value, "at": time.monotonic()})
+"""
+
+
 def test_progress_lines_come_at_most_ten_a_second(
-    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, tmp_path: Path
 ) -> None:
-    process = cli.start("build", vectors.dataset, key, *source, "--batch-size", "1", "--json")
-    assert process.stdout is not None
-    times = [time.monotonic() for line in process.stdout if '"progress"' in line]
-    assert process.wait(60) == 0
+    # The program says when it wrote each line: who reads them may stand still, and get many at once.
+    (tmp_path / "sitecustomize.py").write_text(_CLOCKED)
+    path = os.pathsep.join(filter(None, (str(tmp_path), cli.environment.get("PYTHONPATH"))))
+    ran = cli("build", vectors.dataset, key, *source, "--batch-size", "1", "--json", PYTHONPATH=path)
+    times = [line["at"] for line in ran.lines if line.get("event") == "progress"]
     assert len(times) > 10
     # The last words on the phases come together at the end.
     for first, tenth in zip(times[:-6], times[10:-6], strict=False):

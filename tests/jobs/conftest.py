@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import uuid
@@ -100,4 +101,5 @@ def no_worker_left(home: Path) -> Iterator[None]:
     store = JobStore()
     for job in store.list() if store.path.exists() else []:
         if not job.ended and job.pid and job.pid != os.getpid():
-            os.killpg(job.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself at this moment
+                os.killpg(job.pid, signal.SIGKILL)

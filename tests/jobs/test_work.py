@@ -97,11 +97,14 @@ def test_the_worker_is_a_session_of_its_own_and_ignores_a_hang_up(
     os.kill(job.pid, signal.SIGHUP)
     meter = LoadMeter(job.pid)
     assert meter.sample() is not None
-    time.sleep(0.5)
-    load = meter.sample()
-    assert load is not None
-    assert load.cpu_percent > 0
-    assert load.memory_mb > 20
+
+    def works() -> bool:
+        time.sleep(0.5)
+        load = meter.sample()
+        assert load is not None and load.memory_mb > 20
+        return load.cpu_percent > 0
+
+    until(works, 30, "a worker that gets the processor")
     assert store.get(job.id).state == "running"
     assert supervisor.cancel(job.id).state == "cancelled"
     until(lambda: meter.sample() is None, 10, "the end of the process")

@@ -276,7 +276,7 @@ async def test_typed_questions_and_what_is_wrong_with_them(
 
         async def ask(line: str) -> None:
             await pilot.press("slash")
-            assert isinstance(app.focused, QueryLine)
+            await until(pilot, lambda: isinstance(app.focused, QueryLine))
             app.focused.value = line
             await pilot.press("enter")
 
@@ -404,10 +404,10 @@ async def test_ids_and_paths_are_copied(make_app: MakeApp, digits: dict[str, str
     async with app.run_test(size=(80, 24)) as pilot:
         view = await browsing(pilot, app)
         await pilot.press("l", "y")
-        assert app.clipboard == list(digits)[1]
+        await until(pilot, lambda: app.clipboard == list(digits)[1])
         await pilot.press("space", "space", "Y")
         paths = [view._items[id].filepath for id in sorted(list(digits)[1:3])]
-        assert app.clipboard == "\n".join(paths)
+        await until(pilot, lambda: app.clipboard == "\n".join(paths))
 
 
 async def test_without_an_index_it_says_what_to_do_and_offers_those_there_are(

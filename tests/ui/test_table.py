@@ -49,7 +49,7 @@ async def test_a_cell_is_drawn_as_textual_draws_it(text: Text):
     async with app.run_test(size=(30, 10)) as pilot:
         table = app.query_one(FittedTable)
         table.show([TableRow("x", (text, cell("x")), (1, 1), "x"), TableRow("y", (text, text), (2, 2), "y")])
-        await pilot.pause()
+        await until(pilot, lambda: len(table.shown) == table.row_count == 2)
         for width in (3, 8, 20):
             for cursor in (False, True):
                 ours = table._render_cell(0, 1, table.rich_style, width, cursor)

@@ -60,7 +60,7 @@ async def test_results_are_tagged_saved_and_exported(
         await pilot.press("w")
         await until(pilot, lambda: "then all results are meant" in told(app))
         await pilot.press("space", "space")
-        assert view.grid.marks == set(ids[:2])
+        await until(pilot, lambda: view.grid.marks == set(ids[:2]))
         await pilot.press("t")
         await _answer(pilot, app, "[b]two, seen")
         await until(pilot, lambda: "[b]two, seen are on 2 now" in told(app))
@@ -69,7 +69,7 @@ async def test_results_are_tagged_saved_and_exported(
         await _answer(pilot, app, "seen")
         await until(pilot, lambda: "seen are off 2 now" in told(app))
         await pilot.press("escape")
-        assert not view.grid.marks
+        await until(pilot, lambda: not view.grid.marks)
         dataset = fo.load_dataset(DATASET)
         dataset.reload()
         assert dataset.count_sample_tags()["[b]two"] == 2 and "seen" not in dataset.count_sample_tags()
@@ -87,7 +87,8 @@ async def test_results_are_tagged_saved_and_exported(
         await until(pilot, lambda: isinstance(app.screen, Pick))
         await pilot.press("down", "enter")
         await _answer(pilot, app, str(tmp_path / "found.json"))
-        await until(pilot, lambda: (tmp_path / "found.json").exists())
+        # The file is there before all of it is written.
+        await until(pilot, lambda: f"are in {tmp_path / 'found.json'}" in told(app))
         rows = json.loads((tmp_path / "found.json").read_text())
         assert [row["id"] for row in rows] == found and rows[0]["rank"] == 1
 
@@ -106,7 +107,9 @@ async def test_marks_of_several_searches_are_used_together(make_app: MakeApp, di
         for label in ("3", "5"):
             view._narrow_to(Narrowing(where=(("ground_truth", label),)))
             await until(pilot, lambda label=label: {one and one.label for one in view.grid.tiles} == {label})
+            marked = len(view.grid.marks)
             await pilot.press("g", "space")
+            await until(pilot, lambda marked=marked: len(view.grid.marks) == marked + 1)
         # The grid's own come first.
         assert [digits[item.id] for item in view._results()] == ["5", "3"]
 
