@@ -274,8 +274,9 @@ async def test_a_strip_shows_as_many_as_fit(tmp_path: Path) -> None:
     async with app.run_test() as pilot:
         strip = app.query_one(ThumbnailStrip)
         strip.show(paths)
+        # As long as it has no size it has no subjects either.
+        await until(pilot, lambda: len(strip.subjects()) == 4)
         await until(pilot, lambda: all(strip.drawing(subject) for subject in strip.subjects()))
-        assert len(strip.subjects()) == 4
         assert [
             segment.text for segment in strip.render_line(0) if segment.style.bgcolor.triplet.hex == BLUE
         ] == [" " * 8] * 4
@@ -310,10 +311,9 @@ async def test_the_cursor_is_always_seen_and_only_what_is_near_is_drawn(tmp_path
         moves = [(grid.move, 0, 1), (grid.page, 1), (grid.go_to, 299), (grid.move, 0, 1), (grid.move, 0, -1)]
         for move, *arguments in [*moves, (grid.page, -1), (grid.go_to, 0)]:
             move(*arguments)
-            await pilot.pause()
             row = grid.cursor // at.columns
             assert grid.top <= row < grid.top + at.rows
-            assert f"n{grid.cursor}" in screen_text(app)
+            await until(pilot, lambda: f"n{grid.cursor}" in screen_text(app))
         grid.go_to(299)
         await until(pilot, lambda: grid.drawing(every[299].subject) is not None)
         assert grid.drawing(every[150].subject) is None
@@ -365,9 +365,9 @@ async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made
     async with app.run_test(size=(80, 24)) as pilot:
         grid = app.query_one(PictureGrid)
         grid.show(tiles(tmp_path, 300))
-        await until(pilot, lambda: all(grid.drawing(one) for one in grid.subjects()))
+        await until(pilot, lambda: grid.subjects() and all(map(grid.drawing, grid.subjects())))
         grid.go_to(150)
-        await pilot.pause()
+        await until(pilot, lambda: all(map(grid.drawing, grid.subjects())))
         at = grid.layout_now
         lines = [grid.render_line(1 + y) for y in range(at.height)]
         assert all(isinstance(line, Written) and line._made is None for line in lines)

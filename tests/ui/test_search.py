@@ -104,6 +104,7 @@ async def test_a_picture_finds_its_like_and_the_way_goes_on_and_back(
     async with app.run_test(size=size) as pilot:
         view = await browsing(pilot, app)
         assert len(view.grid.tiles) == COUNT and "260 samples" in screen_text(app)
+        await until(pilot, lambda: view.grid.subjects())
         await until(pilot, lambda: all(view.grid.drawing(each) for each in view.grid.subjects()))
         await pilot.press("l", "l", "l", "enter")
         labels = await asked(pilot, app, "Similar to 3")
