@@ -213,6 +213,6 @@ def test_what_is_not_there_is_said_at_once(name: str, word: str, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["huggingface:openai/clip", "siglip-base-patch16-224-torch"])
 def test_packages_that_are_missing_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.core.vision.catalog._installed", lambda name: name != "transformers")
+    monkeypatch.setattr("tui.core.vision.catalog.installed", lambda name: name != "transformers")
     with pytest.raises(KitescopeError, match=r"pip install transformers"):
         load_model(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tui.core.indexes import BuildSpec, Scope, Source
 from tui.core.models import list_models, load_model, model_info
 from tui.core.runs import get_run
 from tui.core.search import Query, search
+from tui.core.vision import catalog
 from tui.core.vision.images import open_image
 from tui.core.workspace import Workspace
 
@@ -74,6 +76,15 @@ def digits(workspace: Workspace, unique_name: Callable[..., str], tmp_path: Path
 def test_a_model_of_the_users_own_manifest_is_in_the_list(zoo: Path) -> None:
     info = model_info(prompt_model.NAME)
     assert info in list_models() and info.source == "fiftyone-zoo" and info.supports_prompts
+
+
+def test_a_zoo_model_that_needs_no_hub_is_loaded_without_its_library(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = catalog.installed
+    monkeypatch.setattr(catalog, "installed", lambda name: name != "huggingface_hub" and known(name))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert load_model(prompt_model.NAME, device="cpu").supports_prompts
 
 
 def test_words_find_their_digit_after_a_restart_here_and_in_stock_fiftyone(

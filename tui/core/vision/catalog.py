@@ -91,7 +91,7 @@ class ZooModel:
 
     def missing_packages(self) -> list[str]:
         """The Python packages it asks for that are not installed."""
-        return [name for name in self.packages if not _installed(re.split(r"[<>=!~;\[ ]", name)[0])]
+        return [name for name in self.packages if not installed(re.split(r"[<>=!~;\[ ]", name)[0])]
 
 
 def zoo() -> dict[str, ZooModel]:
@@ -220,7 +220,8 @@ def _hugging_face() -> Path:
     return (Path(home).expanduser() if home else cache_home / "huggingface") / "hub"
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
+    """Whether a Python package is there, in any version."""
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

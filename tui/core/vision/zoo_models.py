@@ -38,7 +38,7 @@ def zoo_model(name: str, device: Any, on_event: OnEvent) -> Any:
             downloads.require_host("https://github.com")
         with hub_downloads.torch_hub(on_event):
             return _load(name, device)
-    elif not entry.filename:
+    elif not entry.filename and catalog.installed("huggingface_hub"):
         with _hub_or_disk(on_event):
             return _load(name, device)
     return _load(name, device)
