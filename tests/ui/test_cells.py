@@ -14,10 +14,14 @@ from rich.ansi import AnsiDecoder
 from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
+from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
+from textual.color import Color as Colour
+from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 
-from tui.widgets.cells import Written, beside, half_cell_lines
+from tui.widgets.cells import Written, beside, dimmed, half_cell_lines
 
 # Few values, so that neighbours are often of one colour.
 _channel = st.sampled_from([0, 1, 7, 8, 94, 95, 96, 128, 254, 255])
@@ -35,7 +39,7 @@ def console(system: Any) -> Console:
 def seen(codes: str) -> list[Cell]:
     """The colours that a terminal shows for codes, upper and lower, cell by cell."""
     cells: list[Cell] = []
-    (text,) = AnsiDecoder().decode(codes)
+    (text,) = AnsiDecoder().decode(codes) if codes else (Text(),)
     for segment in text.render(Console(force_terminal=True, color_system="truecolor", width=200)):
         style = segment.style or Style()
         ground, block = _colour(style.bgcolor), _colour(style.color)
@@ -63,20 +67,37 @@ def test_codes_show_what_textual_makes_of_the_segments(system: str, pixels: Any)
 @given(pixels=_pixels, data=st.data())
 def test_a_line_is_cut_as_its_segments_are(pixels: Any, data: st.DataObject) -> None:
     terminal = console("truecolor")
-    (line, *_) = half_cell_lines(pixels, terminal)
+    (one, *_) = half_cell_lines(pixels, terminal)
+    line = beside([Strip([Segment("ab")]), one, Strip.blank(2), one])
     plain = Strip(list(line), line.cell_length)
     start = data.draw(st.integers(0, line.cell_length))
-    end = data.draw(st.integers(start, line.cell_length))
-    assert list(line.crop(start, end)) == list(plain.crop(start, end))
-    cuts = [start, line.cell_length]
-    assert [list(part) for part in line.divide(cuts)] == [list(part) for part in plain.divide(cuts)]
+    end = data.draw(st.integers(start, line.cell_length + 3))
+    assert line.crop(start, end).text == plain.crop(start, end).text
+    assert seen(line.crop(start, end).render(terminal)) == seen(plain.crop(start, end).render(terminal))
+    cuts = sorted({start, min(end, line.cell_length), line.cell_length})
+    for mine, theirs in zip(line.divide(cuts), plain.divide(cuts), strict=True):
+        assert (mine.text, mine.cell_length) == (theirs.text, theirs.cell_length)
+        assert seen(mine.render(terminal)) == seen(theirs.render(terminal))
+
+
+@given(pixels=_pixels, rgb=st.tuples(_channel, _channel, _channel), alpha=st.sampled_from([0.1, 0.6, 0.9]))
+def test_a_line_is_dimmed_as_textual_dims_its_segments(
+    pixels: Any, rgb: tuple[int, int, int], alpha: float
+) -> None:
+    terminal, over = console("truecolor"), Colour(*rgb, alpha)
+    (one, *_) = half_cell_lines(pixels, terminal)
+    words = Strip([Segment("ab", Style.parse("bold #102030 on #405060"))])
+    line = beside([words, one])
+    theirs = Strip(BackgroundScreen.process_segments(list(line), over))
+    assert seen(dimmed(line, over).render(terminal)) == seen(theirs.render(terminal))
+    assert dimmed(line, over).cell_length == line.cell_length == cell_len(dimmed(line, over).text)
 
 
 def test_lines_beside_each_other_are_not_looked_into_until_they_are_cut() -> None:
     terminal = console("truecolor")
     pixels = np.array([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [0, 0, 255]]], np.uint8)
     (line,) = half_cell_lines(pixels, terminal)
-    both = beside([Strip.blank(1), line, Strip.blank(0), line], terminal)
+    both = beside([Strip.blank(1), line, Strip.blank(0), line])
     assert isinstance(line, Written) and isinstance(both, Written)
     assert both.render(terminal) == " " + 2 * line.render(terminal)
     assert line._made is None and both._made is None

@@ -17,12 +17,14 @@ from rich.console import Console
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.reactive import reactive
+from textual.widgets import Label as Words
 
 from tests.ui.conftest import screen_text, until
 from tui.core.documents.labels import Label
 from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.cells import Written
+from tui.widgets.dialog import Dialog
 from tui.widgets.drawing import Look, Subject, draw, half_cells
 from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
 from tui.widgets.painter import Painter
@@ -360,7 +362,10 @@ async def test_marks_and_zoom(tmp_path: Path) -> None:
         await until(pilot, lambda: grid.drawing(grid.current.subject) is not None)
 
 
-async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made(tmp_path: Path) -> None:
+async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
     app = Pictures(PictureGrid())
     async with app.run_test(size=(80, 24)) as pilot:
         grid = app.query_one(PictureGrid)
@@ -370,10 +375,41 @@ async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made
         await until(pilot, lambda: all(map(grid.drawing, grid.subjects())))
         at = grid.layout_now
         lines = [grid.render_line(1 + y) for y in range(at.height)]
-        assert all(isinstance(line, Written) and line._made is None for line in lines)
+        drawings = [grid.drawing(one) for one in grid.subjects()]
+        parts = [line for drawing in drawings if drawing for line in drawing.lines]
+        assert parts
+        assert all(isinstance(line, Written) and line._made is None for line in [*lines, *parts])
         # What the compositor is given are these lines, not copies that lost their codes.
         given = grid.render_lines(Region(0, 1, 80, at.height))
         assert all(one is other for one, other in zip(given, lines, strict=True))
+
+
+async def test_a_dialog_shows_pictures_dimmed_without_a_segment_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+    class Small(Dialog[None]):
+        CSS = "Small { background: black 60%; align: center middle; } Label { width: 10; height: 3; }"
+
+        def compose(self) -> ComposeResult:
+            yield Words("here")
+
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        red = picture(tmp_path, "red", RED)
+        grid.show([Tile(str(i), Subject(red)) for i in range(300)])
+        await until(pilot, lambda: all(grid.drawing(one) for one in grid.subjects()))
+        drawings = [grid.drawing(one) for one in grid.subjects()]
+        await app.push_screen(Small())
+        await until(pilot, lambda: "here" in screen_text(app))
+        behind = app.screen.render_lines(app.screen.size.region)
+        assert len(behind) == 24 and all(line.cell_length == 80 for line in behind)
+        # 60% of black over pure red.
+        assert any("#660000" in colours(line) for line in behind)
+        lines = [line for drawing in drawings if drawing for line in drawing.lines]
+        assert lines and all(isinstance(line, Written) and line._made is None for line in lines)
 
 
 async def test_a_picture_with_padding_has_its_colours_and_its_padding(tmp_path: Path) -> None:

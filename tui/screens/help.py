@@ -9,14 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui import keys
+from tui.widgets.dialog import Dialog
 from tui.widgets.tabs import SCREENS
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Every key of one screen and of everywhere."""
 
     BINDINGS = [Binding("escape,f1", "dismiss", "Back", id="help-back")]

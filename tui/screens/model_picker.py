@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.core.models import ModelInfo
 from tui.messages import Failed
 from tui.screens.base import core_call
+from tui.widgets.dialog import Dialog
 from tui.widgets.fitted import FitColumn, FittedTable
 from tui.widgets.table import RowTable, TableRow
 from tui.widgets.text import cell, number, plain
@@ -68,7 +68,7 @@ def model_row(place: int, model: ModelInfo) -> TableRow:
     )
 
 
-class ModelPicker(ModalScreen[str | None]):
+class ModelPicker(Dialog[str | None]):
     """The name of a model, or None when the user changed their mind."""
 
     BINDINGS = [

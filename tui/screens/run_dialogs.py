@@ -9,10 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static
 
 from tui.core.words import counted
+from tui.widgets.dialog import Dialog
 from tui.widgets.run_view import named
 from tui.widgets.text import plain
 
@@ -60,7 +60,7 @@ def word_for(runs: Sequence[RunInfo], verb: str) -> str:
     return runs[0].brain_key if len(runs) == 1 else f"{verb} {len(runs)}"
 
 
-class DeleteRuns(ModalScreen[Answer | None]):
+class DeleteRuns(Dialog[Answer | None]):
     """Delete with or without the collection; needs the name typed. None when the user changed their mind."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "No", id="delete-runs-no")]

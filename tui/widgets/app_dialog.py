@@ -5,13 +5,13 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.widgets.dialog import Dialog
 from tui.widgets.text import plain
 
 
-class AppDialog(ModalScreen[str | None]):
+class AppDialog(Dialog[str | None]):
     """Tells address and ssh line; answers ``stop`` when the App is to be stopped, else None."""
 
     BINDINGS = [

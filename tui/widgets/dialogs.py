@@ -9,13 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from tui.widgets.dialog import Dialog
 from tui.widgets.text import plain
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Yes or no; with ``typed``, yes only after that word was typed, as dropping vectors demands."""
 
     BINDINGS = [
@@ -69,7 +69,7 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Dialog[str | None]):
     """One line of text, validated while it is typed; None when the user changed their mind."""
 
     BINDINGS = [Binding("escape", "cancel", "Back", id="dialog-cancel")]
@@ -111,7 +111,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Page(ModalScreen[None]):
+class Page(Dialog[None]):
     """A text to read: a log, a run's configuration, an error with its remedy."""
 
     BINDINGS = [

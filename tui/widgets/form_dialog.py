@@ -6,15 +6,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 from textual.widgets.button import ButtonVariant
 
+from tui.widgets.dialog import Dialog
 from tui.widgets.form import Form
 from tui.widgets.text import plain
 
 
-class FormDialog(ModalScreen[dict[str, str] | None]):
+class FormDialog(Dialog[dict[str, str] | None]):
     """Answers what the form holds, once all of it is fine; None when the user changed their mind.
 
     A subclass composes ``form()`` and may hear ``Form.Changed``.

@@ -208,7 +208,7 @@ class TileView(PictureWidget):
     def _with_bar(self, line: Strip, width: int, bar: bool) -> Strip:
         blank = Strip.blank(max(width - line.cell_length - 1, 0), self._style(""))
         end = Segment("▐", self._style("bar")) if bar else Segment(" ", self._style(""))
-        return beside([line, blank, _strip(end, 1)], self.app.console)
+        return beside([line, blank, _strip(end, 1)])
 
     def _line(self, at: Layout, line: int) -> Strip:
         row, inside = divmod(line, at.block)
@@ -218,7 +218,7 @@ class TileView(PictureWidget):
         for column in range(at.columns):
             index = row * at.columns + column
             parts += [self._edge(at, row, column), self._cell_line(at, index, inside - 1)]
-        return beside([*parts, self._edge(at, row, at.columns)], self.app.console)
+        return beside([*parts, self._edge(at, row, at.columns)])
 
     def _frame_line(self, at: Layout, row: int) -> Strip:
         """The line above a row, which is also the one below the row before."""

@@ -9,14 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.widgets.dialog import Dialog
 from tui.widgets.text import cell, plain
 
 
-class Pick(ModalScreen[str | None]):
+class Pick(Dialog[str | None]):
     """Choose one of (value, label); None when the user changed their mind."""
 
     BINDINGS = [

@@ -264,7 +264,7 @@ class ThumbnailStrip(PictureWidget):
             parts += [drawing.lines[y] if drawing and y < len(drawing.lines) else blank, gap]
         used = sum(part.cell_length for part in parts)
         parts.append(Strip.blank(max(self.size.width - used, 0), self.rich_style))
-        return beside(parts, self.app.console).crop(0, self.size.width)
+        return beside(parts).crop(0, self.size.width)
 
     def sixels(self, lines: range) -> Iterable[tuple[int, int, Sixels]]:
         """Every picture of the row."""
