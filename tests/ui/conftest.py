@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -98,3 +99,31 @@ def make_app(mongod: Mongod, milvus_lite: MilvusLite) -> Callable[..., Kitescope
         return Kitescope(settings_for(mongod, milvus_lite), **arguments)
 
     return make
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Kitescope]:
+    """``make(screen)``: an app on engines that answer at once, not run yet."""
+    from tests.snapshots import world
+    from tui.app import Kitescope
+    from tui.preferences import Last
+
+    monkeypatch.chdir(tmp_path)
+    world.pictures()
+    world.settle(monkeypatch)
+
+    def app(screen: str, **more: Any) -> Kitescope:
+        return Kitescope(
+            world.SETTINGS,
+            last=Last(screen=screen),
+            open_workspace=world.Engines,  # type: ignore[arg-type]
+            **more,
+        )
+
+    return app
+
+
+async def ready(pilot: Pilot[Any], app: Kitescope) -> None:
+    """Wait until both engines answered and everything was read."""
+    await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
+    await until(pilot, lambda: None not in (app.state.datasets, app.state.runs, app.state.jobs))

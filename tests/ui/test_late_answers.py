@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.snapshots import world
-from tests.ui.conftest import screen_text, told, until
+from tests.ui.conftest import ready, screen_text, told, until
 from tests.ui.gates import gate
 from tests.ui.values import _make
 from tests.ui.values import dataset as some_dataset
@@ -22,32 +22,8 @@ from tui.core import collections, datasets, runs
 from tui.jobs import supervisor
 from tui.jobs.info import newly_ended
 from tui.messages import ConnectRequested
-from tui.preferences import Last
 from tui.widgets.dialogs import Confirm
 from tui.widgets.fitted import FittedTable
-
-
-@pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Kitescope]:
-    """``make(screen)``: an app on engines that answer at once, not run yet."""
-    monkeypatch.chdir(tmp_path)
-    world.pictures()
-    world.settle(monkeypatch)
-
-    def app(screen: str, **more: Any) -> Kitescope:
-        return Kitescope(
-            world.SETTINGS,
-            last=Last(screen=screen),
-            open_workspace=world.Engines,  # type: ignore[arg-type]
-            **more,
-        )
-
-    return app
-
-
-async def _ready(pilot: Any, app: Kitescope) -> None:
-    await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
-    await until(pilot, lambda: None not in (app.state.datasets, app.state.runs, app.state.jobs))
 
 
 # -- jobs ---------------------------------------------------------------------------------------
@@ -64,7 +40,7 @@ async def test_a_job_that_starts_and_ends_between_two_looks_is_told_and_its_run_
     app, now = make("jobs"), [some_job("old", "failed")]
     monkeypatch.setattr(supervisor, "list_jobs", lambda: list(now))
     async with app.run_test(size=(100, 30)) as pilot:
-        await _ready(pilot, app)
+        await ready(pilot, app)
         assert "failed" not in told(app), "what ended before is history"
         found = [*(app.state.runs or ()), world.LOOK]
         monkeypatch.setattr(runs, "list_runs", lambda _ws: found)
@@ -144,7 +120,7 @@ async def test_a_call_works_on_the_engines_that_were_in_use_when_it_was_made(
 
     app = make("datasets")
     async with app.run_test(size=(100, 30)) as pilot:
-        await _ready(pilot, app)
+        await ready(pilot, app)
         old = app.workspace
         monkeypatch.setattr(datasets, "delete_dataset", delete)
         app.screen._delete("birds", False, "")
@@ -165,7 +141,7 @@ async def test_the_run_that_was_changed_is_checked_again_wherever_the_cursor_is_
     app = make("runs")
     with gate(monkeypatch, runs, "cleanup", lambda *_of: cleaned) as cleaning:
         async with app.run_test(size=(120, 30)) as pilot:
-            await _ready(pilot, app)
+            await ready(pilot, app)
             screen = app.screen
             await until(pilot, lambda: sorted(checked) == ["crops", "look"] and not screen.checking)
             table = screen.query_one("#runs", FittedTable)
@@ -202,7 +178,7 @@ async def test_collections_of_another_milvus_are_read_and_those_of_the_old_one_a
         lambda ws: [_row("of_the_old" if ws is first else "of_the_new")],
     ) as reading:
         async with app.run_test(size=(120, 30)) as pilot:
-            await _ready(pilot, app)
+            await ready(pilot, app)
             screen = app.screen
             await until(pilot, lambda: app.focused)
             await pilot.press("tab")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.snapshots import world
-from tests.ui.conftest import screen_text, told, until
+from tests.ui.conftest import ready, screen_text, told, until
 from tests.ui.gates import gate
 from tests.ui.test_late_answers import Dead
 from tests.ui.values import job as some_job
@@ -23,7 +23,6 @@ from tui.core.progress import Skipped
 from tui.jobs import left_out, supervisor
 from tui.jobs.left_out import LeftOutTagged
 from tui.messages import ConnectRequested
-from tui.preferences import Last
 from tui.screens import connection as connection_screen
 from tui.screens import jobs as jobs_screen
 from tui.screens.connection_messages import Told
@@ -33,28 +32,6 @@ from tui.state import JobsSeen
 from tui.widgets.dialogs import Ask
 from tui.widgets.fitted import FittedTable
 from tui.widgets.form_dialog import FormDialog
-
-
-@pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Kitescope]:
-    """``make(screen)``: an app on engines that answer at once, not run yet."""
-    monkeypatch.chdir(tmp_path)
-    world.pictures()
-    world.settle(monkeypatch)
-
-    def app(screen: str) -> Kitescope:
-        return Kitescope(
-            world.SETTINGS,
-            last=Last(screen=screen),
-            open_workspace=world.Engines,  # type: ignore[arg-type]
-        )
-
-    return app
-
-
-async def _ready(pilot: Any, app: Kitescope) -> None:
-    await until(pilot, lambda: app.state.milvus.status == app.state.database.status == "ready")
-    await until(pilot, lambda: None not in (app.state.datasets, app.state.runs, app.state.jobs))
 
 
 # -- datasets -----------------------------------------------------------------------------------
@@ -70,7 +47,7 @@ async def test_what_to_choose_of_a_dataset_is_not_asked_on_another_screen(
 
     monkeypatch.setattr(datasets, "dataset_detail", look)
     async with app.run_test(size=(100, 30)) as pilot:
-        await _ready(pilot, app)
+        await ready(pilot, app)
         screen: Any = app.screen
         table = screen.query_one("#datasets", FittedTable)
         await until(pilot, lambda: app.focused is table)
@@ -98,7 +75,7 @@ async def test_tags_are_told_also_when_the_list_was_closed_meanwhile(
     done = LeftOutTagged("abcde", "birds", ("bad",), 7, 0)
     with gate(monkeypatch, left_out, "tag_left_out", lambda *_of: done) as tagging:
         async with app.run_test(size=(100, 30)) as pilot:
-            await _ready(pilot, app)
+            await ready(pilot, app)
             screen: Any = app.screen
             table = screen.query_one("#jobs", FittedTable)
             await until(pilot, lambda: app.focused is table)
@@ -145,7 +122,7 @@ async def test_a_connection_is_told_to_work_when_its_own_engines_answered(
 ):
     app, said = make("connection"), list[str]()
     async with app.run_test(size=(100, 30)) as pilot:
-        await _ready(pilot, app)
+        await ready(pilot, app)
         screen: Any = app.screen
         await until(pilot, lambda: screen._shown)
         screen.notify = lambda message, **_how: said.append(message)
@@ -171,7 +148,7 @@ async def test_the_cursor_goes_to_what_was_saved_also_when_the_list_is_read_for_
 ):
     app = make("connection")
     async with app.run_test(size=(100, 30)) as pilot:
-        await _ready(pilot, app)
+        await ready(pilot, app)
         screen: Any = app.screen
         await until(pilot, lambda: screen._shown)
         profiles.save(profiles.Profile("lab", {"uri": "http://lab:19530"}, None))
