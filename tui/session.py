@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from tui.jobs.info import JobInfo, JobState
     from tui.jobs.spec import JobKind
 
+_THREADS = 64
 _SEVERITY: Mapping[JobState, SeverityLevel] = {"done": "information", "cancelled": "warning"}
 
 
@@ -95,6 +98,8 @@ class SessionApp(App[None]):
 
     def begin(self) -> None:
         """Connect, asking for the password that a profile came back without, and watch the jobs."""
+        # Python has few threads on a small machine, and a question to an engine that hangs keeps one.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "core"))
         if self.settings.missing_secret is None:
             self._connect_all()
         else:

@@ -6,6 +6,7 @@ The engines are those of the snapshots, so that a test decides when core answers
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from tui.app import Kitescope
 from tui.core import collections, datasets, runs
 from tui.jobs import supervisor
 from tui.jobs.info import newly_ended
-from tui.messages import ConnectRequested
+from tui.messages import ConnectRequested, RefreshRequested
 from tui.widgets.dialogs import Confirm
 from tui.widgets.fitted import FittedTable
 
@@ -67,6 +68,31 @@ async def test_jobs_that_were_read_first_are_told_first(
             await until(pilot, lambda: app._jobs_read is not None and app._jobs_read.is_finished)
             await pilot.pause()
             assert app.state.jobs == (some_job("a", "cancelled"),)
+
+
+async def test_jobs_are_seen_while_many_questions_to_an_engine_hang(
+    make: Callable[..., Kitescope], monkeypatch: pytest.MonkeyPatch
+):
+    app, now, let = make("jobs"), [some_job("a")], threading.Event()
+    monkeypatch.setattr(supervisor, "list_jobs", lambda: list(now))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ready(pilot, app)
+        hanging = threading.Semaphore(0)
+
+        def silent(_ws: Any) -> list[Any]:
+            hanging.release()
+            let.wait()
+            return []
+
+        monkeypatch.setattr(datasets, "list_datasets", silent)
+        try:
+            for _ in range(20):
+                app.post_message(RefreshRequested("datasets"))
+                await until(pilot, lambda: hanging.acquire(blocking=False))
+            now.insert(0, some_job("b"))
+            await until(pilot, lambda: app.state.jobs == tuple(now))
+        finally:
+            let.set()
 
 
 # -- the connection -----------------------------------------------------------------------------
