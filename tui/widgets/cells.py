@@ -196,7 +196,14 @@ def dimmed(line: Strip, colour: Colour) -> Strip:
     """A line under a translucent colour, as Textual shows the screen behind a dialog."""
     if isinstance(line, Written):
         return line.dimmed(colour)
-    return Strip(BackgroundScreen.process_segments(line, colour), line.cell_length)
+    # A screen shows the same few again and again: edges, blanks, words in one style.
+    return Strip([each if each.control else _dimmed(each, colour) for each in line], line.cell_length)
+
+
+@lru_cache(8_192)
+def _dimmed(segment: Segment, colour: Colour) -> Segment:
+    (seen,) = BackgroundScreen.process_segments([segment], colour)
+    return seen
 
 
 def half_cell_lines(pixels: NDArray[uint8], console: Console | None) -> list[Strip]:
