@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
+
 if TYPE_CHECKING:
     from tests.engines.tls import Certificates
 
@@ -287,6 +289,11 @@ class MilvusLite(MilvusServer):
     def command(self) -> Sequence[str]:
         where = ["--data-dir", str(self.directory / "data"), "--address", f"127.0.0.1:{self.port}"]
         return [sys.executable, "-P", "-m", "tui.core.services.lite_main", *where]
+
+    def processor_seconds(self) -> float:
+        """What it has worked so far, in all its threads."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     def answers(self) -> bool:
         # A refused connection makes pymilvus log three tracebacks: ask the socket first.

@@ -119,7 +119,8 @@ def floats(array: Any) -> NDArray[np.float32]:
             break
     if len(written) != at + 1 + size:
         raise NotPlain
-    return np.frombuffer(written, dtype="<f4", offset=at + 1)
+    # Copied, as they begin at any byte of the message, and Arrow wants numbers where a processor reads them.
+    return np.frombuffer(written, dtype="<f4", offset=at + 1).astype(np.float32)
 
 
 def write(collection: Any, partition: str, names: list[str], columns: list[Any]) -> None:
