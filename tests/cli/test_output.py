@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 
 from tests.cli.program import PROGRAM, Cli
 from tui.cli.output import Output, encode
+from tui.cli.preview import draw
+from tui.core.search import Hit, SearchResult
 
 NOISE = """
 import os, sys
@@ -142,3 +145,44 @@ def test_a_secret_printed_by_a_library_is_masked_in_the_log(cli: Cli, home: Path
     assert "connecting with ***" in log
     assert "login ***" in log
     assert secret not in log
+
+
+def test_what_is_in_data_steers_no_terminal_and_ends_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    label = "\x1b[31mred\x1b[0m two\nlines \x9b5m \u2028 \u202eevil [bold]b[/bold]"
+    shown = "␛[31mred␛[0m two␊lines ⟨9B⟩5m ⟨2028⟩ ⟨202E⟩evil [bold]b[/bold]"
+    out = Output()
+    out.data, out.narration = sys.stdout, sys.stderr
+    out.table(("name", "n"), [(label, 1)], empty="")
+    out.facts([("several", "one \x07\ntwo")])
+    out.say(f"error: cannot read {label}")
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1:] == [f"{shown}  1", "several  one ␇", "         two"]
+    # A message is one line, wherever it was broken.
+    assert "\x1b" not in said.err
+    assert "\x9b" not in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_text_is_itself_in_a_pipe_and_harmless_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Output()
+    out.data = sys.stdout
+    out.text("a\x1b[2Jb\nc")
+    assert capsys.readouterr().out == "a\x1b[2Jb\nc\n"
+    out.data = terminal = Terminal()
+    out.text("a\x1b[2Jb\nc")
+    assert terminal.getvalue() == "a␛[2Jb\nc\n"
+
+
+def test_captions_of_previews_steer_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    hit = Hit(1, "id", "id", 0.5, "/nowhere/\x1b[2Jx.png", "\x1b[2Jlabel", ())
+    result = SearchResult("key", "cosine", "cosine similarity", True, 1, (hit,))
+    out = Output()
+    out.data = sys.stdout
+    draw(out, result, None)
+    drawn = capfd.readouterr().out
+    assert "␛[2Jlabel" in drawn
+    assert "\x1b[2J" not in drawn

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 
-from tui.core.words import counted
+from tui.core.words import counted, plain
 from tui.jobs.redact import RedactingStream, redact
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ class Output:
 
     def text(self, text: str) -> None:
         """One piece of text on stdout."""
-        self._put(text if text.endswith("\n") else f"{text}\n")
+        self.raw(text if text.endswith("\n") else f"{text}\n")
 
     def raw(self, text: str) -> None:
-        """Text on stdout as it is."""
-        self._put(text)
+        """Text on stdout as it is in a pipe; on a terminal what is in it cannot steer that."""
+        self._put(_harmless(text) if self.data_is_terminal else text)
 
     def json(self, value: object) -> None:
         """One JSON document on stdout; indented where a person reads it."""
@@ -109,10 +109,11 @@ class Output:
         self._put(encode(value).decode() + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """A table on stdout, or records where it does not fit. Nothing is cut.
+        """A table on stdout, or records where it does not fit. Nothing is cut, a line is a row in a pipe.
 
         ``empty`` is narrated when there is no row.
         """
+        from rich.cells import cell_len
         from rich.table import Table
 
         listed = [list(row) for row in rows]
@@ -120,7 +121,7 @@ class Output:
             self.say(empty)
             return
         texts = [[_cell(cell) for cell in row] for row in listed]
-        natural = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+        natural = [max(map(cell_len, column)) for column in zip(columns, *texts, strict=True)]
         narrowest = [min(width, _FOLD) for width in natural]
         if sum(narrowest) + 2 * len(columns) > _width(self.data):
             self._records(columns, texts)
@@ -141,14 +142,14 @@ class Output:
             self.facts(zip(columns, row, strict=True))
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
-        """Names and values below each other on stdout."""
+        """Names and values below each other on stdout; a value of several lines stays so."""
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in pairs:
-            table.add_row(name, _cell(value))
+            table.add_row(name, _harmless(value) if isinstance(value, str) else _cell(value))
         self.print(table)
 
     def print(self, renderable: Any) -> None:
@@ -174,7 +175,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """One line for people, on stderr."""
-        self.verbatim(" ".join(text.split()))
+        self.verbatim(plain(" ".join(text.split())))
 
     def compared(self, found: Callable[[], str] = lambda: "") -> Callable[[int, int], None]:
         """Tells every ten seconds how many vectors of how many were compared: a large index takes minutes.
@@ -283,7 +284,12 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    return plain(value)
+
+
+def _harmless(text: str) -> str:
+    """Lines that can do nothing to a terminal but end."""
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def _is_number(value: object) -> bool:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tui.core.errors import InvalidInput, KitescopeError
+from tui.core.words import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +53,7 @@ def _cell(hit: Hit, cells: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    caption = f"{hit.rank}. {hit.score:.4f}" + (f" {hit.label}" if hit.label else "")
+    caption = f"{hit.rank}. {hit.score:.4f}" + (f" {plain(hit.label)}" if hit.label else "")
     return Group(
         _picture(hit, cells), Text(caption, overflow="fold"), Text(hit.id, style="dim", overflow="fold")
     )
@@ -69,7 +70,7 @@ def _picture(hit: Hit, cells: int) -> RenderableType:
     try:
         image = thumbnail(hit.filepath, (cells, rows * 2), box=hit.box)
     except KitescopeError as error:
-        return Text(error.what, style="dim", overflow="fold")
+        return Text(plain(error.what), style="dim", overflow="fold")
     # Thumbnails are never enlarged; a digit of 8 pixels would be a speck.
     factor = min(cells // image.width, rows * 2 // image.height)
     if factor > 1:

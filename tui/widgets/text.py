@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from rich.text import Text
 
-_PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "␡"}
-
-
-def plain(value: object) -> str:
-    """Text in which nothing can steer the terminal: control characters become their pictures (␛, ␊).
-
-    Bidirectional overrides and other format characters are shown by code point, so that a name cannot
-    pretend to be another.
-    """
-    text = str(value).translate(_PICTURES)
-    if text.isascii():
-        return text
-    return "".join(
-        f"⟨{ord(c):X}⟩" if unicodedata.category(c) in {"Cf", "Cc", "Cs"} and c != "\u200d" else c
-        for c in text
-    )
+from tui.core.words import plain as plain
 
 
 def cell(value: object, style: str = "", *, justify: str = "left") -> Text:
