@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tui.core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
+_STYLES = 512  # more than there are kinds of widgets
 
 
 def _screen(name: str) -> Callable[[], Screen[Any]]:
@@ -37,6 +38,8 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
 
     def make() -> Screen[Any]:
         screen: Screen[Any] = getattr(import_module(f"tui.screens.{name}"), f"{name.capitalize()}Screen")()
+        # A new screen has the styles of now; Textual would parse all of them thrice to be sure.
+        screen._css_update_count = screen.app._css_update_count
         return screen
 
     return make
@@ -83,12 +86,15 @@ class Kitescope(SessionApp):
         self.look = look or preferences.Preferences()
         self.last = last or preferences.Last()
         self.DEFAULT_MODE = self._first_screen(search)  # type: ignore[misc]
-        # Textual parses every style twice more for a screen that is made for a mode; the first is not.
+        # Textual waits until a screen of a mode is whole, and before the first one the app has no styles.
         self.MODES = {mode: make for mode, make in self.MODES.items() if mode != self.DEFAULT_MODE}  # type: ignore[misc]
         dataset = search[0] if search else self.last.dataset
         super().__init__(
             settings, open_workspace=open_workspace, dataset=dataset, index=search or self._last_index()
         )
+        # Whenever a widget of a new kind is seen, all styles are parsed that are not remembered, and Textual
+        # remembers fewer than there are.
+        self.stylesheet._parse_cache.grow(_STYLES)
         self._visited: list[str] = []
         wanted = self.last.theme or self.look.theme
         if wanted in self.available_themes:
@@ -154,6 +160,13 @@ class Kitescope(SessionApp):
 
         if isinstance(self.screen, BaseScreen):
             self.push_screen(HelpScreen(self.screen.MODE, self.look.keys))
+
+    def action_command_palette(self) -> None:
+        """Any action by name."""
+        from tui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_next_image_protocol(self) -> None:
         """Draw pictures another way."""

@@ -13,12 +13,11 @@ from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.dom import DOMNode
-from textual.lazy import Lazy
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 from tui import keys
@@ -26,6 +25,7 @@ from tui.core.errors import KitescopeError
 from tui.messages import Answer, Failed, RefreshRequested
 from tui.state import AppState
 from tui.widgets.filter import FilterBar
+from tui.widgets.key_line import KeyLine
 from tui.widgets.status import StatusLine
 from tui.widgets.table import RowTable
 from tui.widgets.tabs import ScreenTabs
@@ -132,9 +132,7 @@ class BaseScreen(Screen[None]):
             yield from self.body()
         yield FilterBar()
         yield StatusLine().data_bind(state=BaseScreen.state)
-        # A widget a key costs a fifth of the time to the first frame, so that has only room for them.
-        with Container(id="footer"):
-            yield Lazy(Footer(compact=True, show_command_palette=False))
+        yield KeyLine()
 
     def body(self) -> ComposeResult:
         """The screen's own widgets."""

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from rich.table import Table
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from tui import keys
 from tui.widgets.dialog import Dialog
+from tui.widgets.key_table import KeyRow, KeyTable
 from tui.widgets.tabs import SCREENS
 
 
 class HelpScreen(Dialog[None]):
     """Every key of one screen and of everywhere."""
 
-    BINDINGS = [Binding("escape,f1", "dismiss", "Back", id="help-back")]
+    BINDINGS: ClassVar = [
+        Binding("escape,f1", "dismiss", "Back", id="help-back"),
+        Binding("down", "lines(1)", show=False, id="help-down"),
+        Binding("up", "lines(-1)", show=False, id="help-up"),
+        Binding("pagedown", "page(1)", show=False, id="help-page-down"),
+        Binding("pageup", "page(-1)", show=False, id="help-page-up"),
+    ]
 
     def __init__(self, screen: str, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -33,8 +40,7 @@ class HelpScreen(Dialog[None]):
                 f"Keys of {self._of or 'every screen'}  (esc back)", classes="dialog-title", markup=False
             )
             yield Input(placeholder="filter", compact=True)
-            with VerticalScroll(can_focus=False):
-                yield Static(self._table(""), id="keys")
+            yield KeyTable(self._rows(""))
 
     def on_mount(self) -> None:
         """Typing filters at once."""
@@ -42,17 +48,23 @@ class HelpScreen(Dialog[None]):
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:
-        self.query_one("#keys", Static).update(self._table(event.value.casefold()))
+        self.query_one(KeyTable).show(self._rows(event.value.casefold()))
 
-    def _table(self, needle: str) -> Table:
-        table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(ratio=1)
-        table.add_column(style="dim", no_wrap=True)
+    def _rows(self, needle: str) -> list[KeyRow]:
+        rows = []
         # A screen's own keys first; the others are of every screen.
         for group in (self._of, "Everywhere", "Tables", "Forms", "Texts"):
             for binding in keys.GROUPS.get(group, ()):
                 key = keys.spoken(self._keymap.get(binding.id or "", binding.key))
                 if needle in f"{key} {binding.description} {binding.tooltip} {binding.id}".casefold():
-                    table.add_row(key, binding.tooltip, binding.id)
-        return table
+                    rows.append(KeyRow(key, binding.tooltip, binding.id or ""))
+        return rows
+
+    def action_lines(self, by: int) -> None:
+        """Down, or up when negative."""
+        self.query_one(KeyTable).scroll_relative(y=by, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """A page down or up."""
+        table = self.query_one(KeyTable)
+        table.scroll_relative(y=pages * table.size.height, animate=False)

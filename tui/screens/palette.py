@@ -6,19 +6,24 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from tui import keys
 from tui.core.words import counted
 from tui.messages import Happened, SearchRequested
 from tui.screens.base import BaseScreen
 from tui.state import ScopeChosen
+from tui.widgets.dialog import Behind
 from tui.widgets.text import plain
 
 if TYPE_CHECKING:
     from tui.app import Kitescope
 
 Entry = tuple[str, str, Callable[[], object]]
+
+
+class Palette(Behind, CommandPalette):
+    """Textual's own, with the screen below as behind any dialog."""
 
 
 class KitescopeCommands(Provider):

@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
+from textual.color import Color
 from textual.geometry import Region
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 
-from tui.widgets.cells import beside, dimmed
+from tui.widgets.cells import Beside, beside, dimmed
 
+if TYPE_CHECKING:
+    _Base = Screen[Any]
+else:
+    # A plain class for Textual, whose styles go by a screen's first base.
+    _Base = object
 Answer = TypeVar("Answer")
+# Dimmed between two looks at the keyboard; each is written for the terminal anew.
+_CELLS_AT_ONCE = 4_000
 
 
-class Dialog(ModalScreen[Answer]):
-    """A dialog that opens at once, also over a screen full of pictures.
+class Dimmed(Beside):
+    """A line behind a dialog, which remembers what it was cut into, as that remembers its codes."""
+
+    __slots__ = ("_below", "_colour", "_cuts")
+
+    def __init__(self, below: Sequence[Strip], colour: Color) -> None:
+        self._below, self._colour = below, colour
+        self._cuts: dict[tuple[int, int], Strip] = {}
+        super().__init__([dimmed(part, colour) for part in below])
+
+    def cut(self, start: int, end: int) -> Strip:
+        """The same one each time."""
+        if (start, end) not in self._cuts:
+            self._cuts[start, end] = super().cut(start, end)
+        return self._cuts[start, end]
+
+    def shows(self, below: Sequence[Strip], colour: Color) -> bool:
+        """Whether it is made of these very lines."""
+        return (
+            self._colour == colour
+            and len(below) == len(self._below)
+            and all(new is old for new, old in zip(below, self._below, strict=True))
+        )
+
+
+_behind: WeakKeyDictionary[Screen[Any], dict[int, Dimmed]] = WeakKeyDictionary()
+"""Lines of each screen as they were last seen behind a dialog, by number."""
+
+
+class Behind(_Base):
+    """A modal screen that opens at once, also over a screen full of pictures.
 
     Textual dims what is below a style at a time, and each cell of a picture has a style of its own: that
-    takes some tenths of a second. Here lines are dimmed as a whole where they know how.
+    takes some tenths of a second. Here lines are dimmed as a whole where they know how, and only once,
+    though Textual asks for all of them whenever a cell is painted, be it for a blinking cursor. What was
+    not seen behind a dialog yet is dimmed when the dialog is there already, some lines at a time.
+
+    And Textual paints a new screen before it is laid out, then laid out, then once more: here once.
     """
+
+    _held = True
+    _wanted = False
+    _dimmed_to = 0
+    _goes_on = False
+
+    def _on_timer_update(self) -> None:
+        """The time to paint: what was asked for since the last one, and what the layout asks for now."""
+        self._held = True
+        super()._on_timer_update()
+        self._held = False
+        if self._wanted:
+            self._compositor_refresh()
+
+    def _compositor_refresh(self) -> None:
+        """Paint, when it is time."""
+        self._wanted = self._held
+        if not self._held:
+            super()._compositor_refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines of the screen below, under the background of this one."""
@@ -29,8 +91,24 @@ class Dialog(ModalScreen[Answer]):
         whole = Region(0, crop.y, self.size.width, crop.height)
         # No public name answers lines that are not joined yet; Textual's own way starts here, too.
         shown = below._compositor._render_chops(whole, crop.line_range.__contains__)
-        lines = (
-            beside([dimmed(part, colour) for part in shown[y].values() if part is not None])
-            for y in crop.line_range
-        )
-        return [line.crop(*crop.column_span) for line in lines]
+        parts = {y: [part for part in shown[y].values() if part is not None] for y in crop.line_range}
+        known = _behind.setdefault(below, {})
+        new = {y for y in parts if y not in known or not known[y].shows(parts[y], colour)}
+        known.update({y: Dimmed(parts[y], colour) for y in new if y < self._dimmed_to})
+        later = {y for y in new if y >= self._dimmed_to}
+        if later and not self._goes_on:
+            self._goes_on = True
+            self.call_later(self._dim_on, min(later))
+        left, right = crop.column_span
+        return [(beside(parts[y]) if y in later else known[y]).crop(left, right) for y in crop.line_range]
+
+    def _dim_on(self, start: int) -> None:
+        """Dim some lines more; what is painted then asks for the rest."""
+        self._goes_on = False
+        width, height = self.size
+        self._dimmed_to = min(start + max(_CELLS_AT_ONCE // max(width, 1), 1), height)
+        self.refresh(Region(0, start, width, self._dimmed_to - start))
+
+
+class Dialog(Behind, ModalScreen[Answer]):
+    """A dialog."""
