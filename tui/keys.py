@@ -236,7 +236,7 @@ SEARCH = [
     _key("grid-page-down", "ctrl+d,pagedown", "page(1)", "Page down"),
     _key("grid-page-up", "ctrl+u,pageup", "page(-1)", "Page up"),
     _key("grid-mark", "space", "mark", "Mark"),
-    _key("grid-mark-all", "a", "mark_all", "Mark all"),
+    _key("grid-mark-all", "a", "mark_all", "Mark all", tip="Mark all that is browsed, or all loaded results"),
 ]
 
 GROUPS: Mapping[str, list[Binding]] = {

@@ -193,6 +193,11 @@ class History:
         return self._steps[self._at] if self._steps else None
 
     @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step, the oldest first."""
+        return tuple(self._steps)
+
+    @property
     def place(self) -> tuple[int, int]:
         """Number of the current step, from 1, and of all."""
         return self._at + 1, len(self._steps)

@@ -14,14 +14,16 @@ from tui.screens import search_memory
 from tui.screens.asks import PAGE, Ask
 from tui.screens.base import core_call
 from tui.screens.looking import Looking
-from tui.screens.search_messages import Counted, Found, Opened, PageRead, Scanned
+from tui.screens.search_messages import AllRead, Counted, Found, Opened, PageRead, Scanned
 from tui.screens.search_view import tile
 
 if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
+    from tui.core.documents.scopes import SampleInfo
     from tui.core.scope import Scope
 
 BROWSE_PAGE = 200
+_LARGE_PAGE = 5_000
 OPENING, ASKING, BROWSING = "opening the index", "searching", "reading the dataset"
 
 
@@ -73,6 +75,20 @@ class Fetching(Looking):
 
         page = sample_page(self.kitescope.workspace, self._scope(ask, run), first, BROWSE_PAGE)
         return PageRead(ask, run, first, page)
+
+    @core_call(BROWSING, bound=True)
+    def _load_all(self, ask: Ask, run: RunInfo, total: int) -> Message | None:
+        from tui.core.datasets import sample_page
+
+        scope, worker = self._scope(ask, run), get_current_worker()
+        items: list[SampleInfo] = []
+        while len(items) < total and not worker.is_cancelled:
+            page = sample_page(self.kitescope.workspace, scope, len(items), _LARGE_PAGE)
+            items += page
+            self.post_message(Scanned(worker, len(items), total))
+            if len(page) < _LARGE_PAGE:
+                break
+        return AllRead(ask, items, [tile(item) for item in items])
 
     @core_call(ASKING, bound=True)
     def _load_hits(self, ask: Ask, run: RunInfo, offset: int, k: int = PAGE) -> Message | None:

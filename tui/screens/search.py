@@ -14,6 +14,7 @@ from tui.core.errors import KitescopeError
 from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
+from tui.screens.fetching import BROWSING
 from tui.screens.narrowing import EVERYTHING, MARKED, OTHER, narrowed, options
 from tui.screens.opening import Opening
 from tui.screens.remembering import Remembering
@@ -26,6 +27,8 @@ from tui.widgets.grid import PictureGrid
 from tui.widgets.pick import Pick
 from tui.widgets.pictures import Picture
 from tui.widgets.search_head import QueryLine, SearchHead
+
+_MOST_MARKED = 100_000
 
 
 class SearchScreen(Remembering, Opening):
@@ -125,7 +128,9 @@ class SearchScreen(Remembering, Opening):
     def action_more(self) -> None:
         """Load more results."""
         step = self._history.current
-        if step is None or step.ask.browses:
+        if step is None:
+            self.tell("Search for something first: then M loads more results.")
+        elif step.ask.browses:
             self.tell("There is nothing more to load: the whole dataset is here.")
         elif step.ended:
             self.tell("These are all there are.")
@@ -224,14 +229,27 @@ class SearchScreen(Remembering, Opening):
 
     def action_mark(self) -> None:
         """Mark the picture under the cursor."""
+        if self.grid.current is None:
+            self.tell("There is no picture to mark.")
         self.grid.mark()
 
     def action_mark_all(self) -> None:
-        """Mark all that are loaded, or none."""
-        self.grid.mark_all()
+        """Mark all that are browsed, or all results that are loaded; or none."""
+        step, tiles = self._history.current, self.grid.tiles
+        if not tiles or step is None or self._run is None:
+            self.tell("There is no picture to mark.")
+        elif None not in tiles:
+            self.grid.mark_all()
+        elif len(tiles) > _MOST_MARKED:
+            self.tell(f"More than {_MOST_MARKED:,} cannot be marked at once: v narrows, then a marks.")
+        elif self._waiting is None:
+            self._wait(self._load_all(step.ask, self._run, len(tiles)), BROWSING)
 
     def action_detail(self) -> None:
         """Only the picture under the cursor, or only the grid; where there is room, then both again."""
+        if not self.grid.tiles and not self.has_class("-large"):
+            self.tell("There is no picture to show large.")
+            return
         if self.has_class("-large"):
             self.remove_class("-large")
             self.set_class(not self.has_class("-narrow"), "-alone")

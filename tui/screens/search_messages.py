@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tui.core.documents.scopes import SampleInfo
     from tui.core.search import SearchResult
     from tui.screens.asks import Ask
+    from tui.widgets.grid import Tile
 
 
 class Opened(Answer):
@@ -47,6 +48,16 @@ class PageRead(Answer):
         self.run = run
         self.first = first
         self.page = page
+        super().__init__()
+
+
+class AllRead(Answer):
+    """Every picture to browse, and its tile."""
+
+    def __init__(self, ask: Ask, items: Sequence[SampleInfo], tiles: Sequence[Tile]) -> None:
+        self.ask = ask
+        self.items = items
+        self.tiles = tiles
         super().__init__()
 
 

@@ -18,7 +18,7 @@ from tui.messages import Answer, Failed, Happened, SearchRequested
 from tui.screens.asks import PAGE, Ask, History, Narrowing, Step
 from tui.screens.fetching import ASKING, BROWSE_PAGE, BROWSING, OPENING, Fetching
 from tui.screens.looking import READING_LABELS
-from tui.screens.search_messages import Counted, Found, Opened, PageRead, Scanned
+from tui.screens.search_messages import AllRead, Counted, Found, Opened, PageRead, Scanned
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
 from tui.widgets.detail import DetailPane
@@ -191,6 +191,18 @@ class Searching(Fetching):
     def _fill(self, first: int, items: Sequence[Hit | SampleInfo]) -> None:
         self._items.update({item.id: item for item in items})
         self.grid.put(first, [tile(item) for item in items])
+        self._tell_facts()
+
+    @on(AllRead)
+    def _mark_all_read(self, message: AllRead) -> None:
+        """Mark what is browsed, now that every id of it is known."""
+        step = self._history.current
+        if not self._take_awaited(message) or step is None or step.ask != message.ask:
+            return
+        self._items.update({item.id: item for item in message.items})
+        self.grid.put(0, message.tiles)
+        self.grid.cut(len(message.tiles))
+        self.grid.set_marks(self.grid.marks.union(item.id for item in message.items))
         self._tell_facts()
 
     @on(Scanned)

@@ -216,7 +216,8 @@ class Using(Searching):
         changed = {id: _tagged(self._items[id], message) for id in message.ids if id in self._items}
         if changed:
             self._items.update(changed)
-            if step := self._history.current:
+            # Those before and after, too: one goes back to them.
+            for step in self._history.steps:
                 step.hits = tuple(
                     replace(hit, tags=changed[hit.id].tags) if hit.id in changed else hit for hit in step.hits
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +19,9 @@ from tui.widgets.drawing import Box, Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.spinner import spinner
 from tui.widgets.text import plain
+
+_CLEARS = "  V clears"
+_NARROWEST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,18 @@ class FactLines(Widget):
     def _third(self, facts: HeadFacts) -> Text:
         line = Text()
         parts = []
+        marked = f"● {facts.marked:,} marked" if facts.marked else ""
         if facts.place[1] > 1:
             parts.append((f"step {facts.place[0]} of {facts.place[1]}  [ back  ] on", "dim"))
         if facts.narrowed:
-            parts.append((f"only {plain(facts.narrowed)}  V clears", "bold cyan"))
-        if facts.marked:
-            parts.append((f"● {facts.marked} marked", "bold yellow"))
+            narrowed = Text(f"only {plain(facts.narrowed)}")
+            # What may be long gives way: how to be rid of it, and what is marked, are to be seen.
+            taken = sum(cell_len(text) + 3 for text, _ in parts) + cell_len(_CLEARS)
+            room = self.size.width - taken - (cell_len(marked) + 3 if marked else 0)
+            narrowed.truncate(max(room, _NARROWEST), overflow="ellipsis")
+            parts.append((narrowed.plain + _CLEARS, "bold cyan"))
+        if marked:
+            parts.append((marked, "bold yellow"))
         for number, (text, style) in enumerate(parts):
             line.append("   " if number else "").append(text, style)
         return line
