@@ -20,6 +20,7 @@ from tui.messages import SearchRequested
 from tui.screens.base import BaseScreen
 from tui.session import SessionApp
 from tui.state import IndexChosen
+from tui.widgets.painting_pool import PaintingPool
 from tui.widgets.table import RowTable
 from tui.widgets.tabs import SCREENS
 
@@ -96,6 +97,7 @@ class Kitescope(SessionApp):
         # remembers fewer than there are.
         self.stylesheet._parse_cache.grow(_STYLES)
         self._visited: list[str] = []
+        self.painting = PaintingPool()
         wanted = self.last.theme or self.look.theme
         if wanted in self.available_themes:
             self.set_reactive(App.theme, wanted)
@@ -120,6 +122,10 @@ class Kitescope(SessionApp):
         self.add_mode(self.DEFAULT_MODE, _screen(self.DEFAULT_MODE))
         self.set_keymap(self.look.keys)
         self.call_after_refresh(self.begin)
+
+    def on_unmount(self) -> None:
+        """The processes that paint end with the app."""
+        self.painting.close()
 
     @on(SearchRequested)
     def _search(self, message: SearchRequested) -> None:

@@ -25,9 +25,11 @@ from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.cells import Written
 from tui.widgets.dialog import Dialog
-from tui.widgets.drawing import Look, Subject, draw, half_cells
+from tui.widgets.drawing import Look, draw
 from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
 from tui.widgets.painter import Painter
+from tui.widgets.painting import Subject
+from tui.widgets.painting_pool import PaintingPool
 from tui.widgets.pictures import Picture, PictureWidget, ThumbnailStrip, detect_protocol
 
 RED, BLUE = "#ff0000", "#0000ff"
@@ -54,6 +56,10 @@ class Pictures(App[None]):
     def __init__(self, widget: PictureWidget) -> None:
         super().__init__()
         self.widget = widget
+        self.painting = PaintingPool()
+
+    def on_unmount(self) -> None:
+        self.painting.close()
 
     def compose(self) -> ComposeResult:
         yield self.widget
@@ -94,10 +100,11 @@ def test_half_cells_cost_no_import_and_no_question(monkeypatch: pytest.MonkeyPat
 
 
 # -- one picture --------------------------------------------------------------------------------
-def test_half_cells_show_two_pixels_each_and_keep_proportions() -> None:
+def test_half_cells_show_two_pixels_each_and_keep_proportions(tmp_path: Path) -> None:
     image = Image.new("RGB", (2, 2), RED)
     image.paste(BLUE, (0, 1, 2, 2))
-    drawing = half_cells(image, (6, 2), Look(background="#101010"))
+    image.save(tmp_path / "a.png")
+    drawing = draw(Subject(str(tmp_path / "a.png")), (6, 2), "halfcell", Look(background="#101010"))
     assert [strip.cell_length for strip in drawing.lines] == [6, 6]
     assert [colours(strip) for strip in drawing.lines] == [{"#101010", RED}, {"#101010", BLUE}]
     assert [segment.text for segment in drawing.lines[0]] == [" ", "    ", " "]
@@ -139,7 +146,8 @@ def test_what_is_wanted_is_not_pushed_out_by_what_is_wanted_with_it(tmp_path: Pa
     for n in range(7):
         Image.new("RGB", (8, 8), (n, n, n)).save(tmp_path / f"{n}.png")
         subjects.append(Subject(str(tmp_path / f"{n}.png")))
-    painter = Painter(Console(), lambda: None, capacity=4)
+    pool = PaintingPool()
+    painter = Painter(Console(), lambda: None, capacity=4, painting=pool)
     painter.set_style("halfcell", Look())
 
     def drawn(wanted: list[Subject]) -> None:
@@ -155,6 +163,7 @@ def test_what_is_wanted_is_not_pushed_out_by_what_is_wanted_with_it(tmp_path: Pa
     drawn(page)
     assert all(painter.get(subject, (8, 4)) for subject in page)
     painter.close()
+    pool.close()
 
 
 async def test_sixels_are_painted_where_the_picture_is(tmp_path: Path) -> None:

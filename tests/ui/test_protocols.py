@@ -29,7 +29,8 @@ from tui.core.scope import Scope
 from tui.core.workspace import Workspace
 from tui.preferences import Last, save_last
 from tui.widgets import protocols
-from tui.widgets.drawing import Look, Subject, draw
+from tui.widgets.drawing import Look, draw
+from tui.widgets.painting import Subject
 
 CORNERS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 CELL = (8, 16)  # pixels, as the terminal tells the kernel

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tui.core.progress import ShouldStop, Skipped, never
-from tui.core.vision.devices import processors
+from tui.core.services.processors import processors
 from tui.core.vision.images import Box, Patch, UnreadableImage
 from tui.core.vision.preparation import Crew, Task, Unusable, prepare_task
 from tui.core.vision.runner import Runner

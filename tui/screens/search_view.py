@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tui.core.words import counted
 from tui.screens.asks import Narrowing, Step
 from tui.widgets.detail import Details
-from tui.widgets.drawing import Subject
 from tui.widgets.grid import Tile
+from tui.widgets.painting import Subject
 from tui.widgets.search_head import HeadFacts
 
 if TYPE_CHECKING:

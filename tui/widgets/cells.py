@@ -8,9 +8,9 @@ dimmed behind a dialog, and need none.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 from typing import TYPE_CHECKING
 
 from rich.color import Color, ColorSystem, ColorType
@@ -21,14 +21,10 @@ from textual.color import Color as Colour
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 
-if TYPE_CHECKING:
-    from numpy import uint8
-    from numpy.typing import NDArray
-    from rich.console import Console
+from tui.widgets.painting import Code, Colours, Painted, Pixel, cells_of, code_of, codes_of
 
-Pixel = tuple[int, int, int]
-Code = Callable[[int, int, int], str]
-_END = "\x1b[0m"
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Written(Strip, ABC):
@@ -95,46 +91,36 @@ class HalfCells(Written):
     """A line of half cells: the lower pixel is the block's colour, the upper one the background.
 
     Args:
-        upper, lower: shape (width, 3), RGB.
+        upper, lower: a row of pixels each, RGB.
         code: what a colour is in the codes.
         under: translucent colours that lie over it, the lowest first.
+        codes: its codes, where they were made already.
     """
 
     __slots__ = ("_code", "_lower", "_under", "_upper")
 
     def __init__(
-        self, upper: NDArray[uint8], lower: NDArray[uint8], code: Code, under: tuple[Colour, ...] = ()
+        self,
+        upper: bytes,
+        lower: bytes,
+        code: Code,
+        under: tuple[Colour, ...] = (),
+        codes: str | None = None,
     ) -> None:
         self._upper, self._lower, self._code, self._under = upper, lower, code, under
-        super().__init__(len(upper))
+        super().__init__(len(upper) // 3)
+        self._render_cache = codes
 
     def _cells(self) -> Iterator[tuple[Pixel, Pixel]]:
-        upper, lower = self._upper.tolist(), self._lower.tolist()
+        cells = cells_of(self._upper, self._lower)
         if not self._under:
-            return zip(map(tuple, upper), map(tuple, lower), strict=True)
+            return cells
         red, green, blue = _blends(self._under)
-        return (
-            ((red[r], green[g], blue[b]), (red[x], green[y], blue[z]))
-            for (r, g, b), (x, y, z) in zip(upper, lower, strict=True)
-        )
+        return (((red[r], green[g], blue[b]), (red[x], green[y], blue[z])) for (r, g, b), (x, y, z) in cells)
 
     def codes(self, console: Console) -> str:
         """A colour is sent when it changes."""
-        codes: list[str] = []
-        ground = block = ""
-        for above, below in self._cells():
-            wanted, over = self._code(*above), self._code(*below)
-            # A space shows no block, so that flat parts cost a byte a cell on the wire.
-            changed = [f"48;{wanted}"] if wanted != ground else []
-            if over != wanted and over != block:
-                changed.append(f"38;{over}")
-                block = over
-            ground = wanted
-            if changed:
-                codes.append(f"\x1b[{';'.join(changed)}m")
-            codes.append(" " if over == wanted else "▄")
-        codes.append(_END)
-        return "".join(codes)
+        return codes_of(self._cells(), self._code)
 
     def segments(self) -> list[Segment]:
         """One for neighbours of one colour.
@@ -149,7 +135,8 @@ class HalfCells(Written):
 
     def cut(self, start: int, end: int) -> Strip:
         """Some of the pixels."""
-        return HalfCells(self._upper[start:end], self._lower[start:end], self._code, self._under)
+        inside = slice(3 * start, 3 * end)
+        return HalfCells(self._upper[inside], self._lower[inside], self._code, self._under)
 
     def dimmed(self, colour: Colour) -> Strip:
         """Each pixel blended with the colour."""
@@ -206,34 +193,30 @@ def _dimmed(segment: Segment, colour: Colour) -> Segment:
     return seen
 
 
-def half_cell_lines(pixels: NDArray[uint8], console: Console | None) -> list[Strip]:
-    """Two pixels a cell.
+def colours_of(console: Console | None) -> Colours | None:
+    """How many colours codes can be made for; None leaves them to Textual."""
+    known: dict[ColorSystem | None, Colours] = {
+        None: "truecolor",
+        ColorSystem.TRUECOLOR: "truecolor",
+        ColorSystem.EIGHT_BIT: "256",
+    }
+    return None if console is None else known.get(console._color_system)
+
+
+def half_cell_lines(painted: Painted, colours: Colours | None) -> list[Strip]:
+    """The lines of a picture with its ground.
 
     Args:
-        pixels: shape (2 * lines, width, 3), RGB.
-        console: where they are written; without one, or where it knows fewer than 256 colours, the codes are
-            left to Textual.
+        colours: as ``colours_of`` says; without them the lines are Textual's own, of segments.
     """
-    system = None if console is None else console._color_system or ColorSystem.TRUECOLOR
-    code = _of_256 if system is ColorSystem.EIGHT_BIT else _true
-    lines = [HalfCells(upper, lower, code) for upper, lower in zip(pixels[::2], pixels[1::2], strict=True)]
-    if system in (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT):
+    rows, code = painted.rows(), code_of(colours)
+    lines = [
+        HalfCells(upper, lower, code, codes=codes)
+        for upper, lower, codes in zip_longest(rows[::2], rows[1::2], painted.codes)
+    ]
+    if colours is not None:
         return list(lines)
     return [Strip(line.segments(), line.cell_length) for line in lines]
-
-
-def _true(red: int, green: int, blue: int) -> str:
-    return f"2;{red};{green};{blue}"
-
-
-def _of_256(red: int, green: int, blue: int) -> str:
-    # Five bits a channel are more than 256 colours can show, and few enough to remember.
-    return _nearest_of_256(red & 0xF8 | red >> 5, green & 0xF8 | green >> 5, blue & 0xF8 | blue >> 5)
-
-
-@lru_cache(32_768)
-def _nearest_of_256(red: int, green: int, blue: int) -> str:
-    return f"5;{Color.from_rgb(red, green, blue).downgrade(ColorSystem.EIGHT_BIT).number}"
 
 
 @lru_cache(16_384)

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.core.words import counted
-from tui.widgets.drawing import Subject
+from tui.widgets.painting import Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.text import plain
 

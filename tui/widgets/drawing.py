@@ -16,7 +16,8 @@ from textual.strip import Strip
 
 from tui.preferences import ImageProtocol
 from tui.widgets.captions import Caption, captions, written_over
-from tui.widgets.cells import half_cell_lines
+from tui.widgets.cells import colours_of, half_cell_lines
+from tui.widgets.painting import Colours, Order, Painted, Subject, Unpainted, paint
 from tui.widgets.protocols import renderables
 from tui.widgets.text import plain
 
@@ -24,40 +25,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from rich.console import Console
 
-    from tui.core.documents.labels import Label
 
-Box = tuple[float, float, float, float]
-
-# One size of thumbnail serves every zoom level, so that zooming decodes nothing again.
-_SMALL, _LARGE = (256, 256), (1024, 1024)
-_SHARP = 640  # pixels that lines need
 # Chunks of one kitty picture must not be mixed with those of another.
 _kitty = Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What to draw: a file, the box of a patch in it, and the words that stand for it without pictures.
-
-    With ``whole`` a patch is drawn as the whole picture with its box on it. ``labels`` are drawn on the
-    whole picture.
-    """
-
-    path: str
-    box: Box | None = None
-    label: str = ""
-    whole: bool = False
-    labels: tuple[Label, ...] = ()
-
-    @property
-    def drawn_box(self) -> Box | None:
-        """The box to draw."""
-        return self.box if self.whole else None
-
-    @property
-    def cut_box(self) -> Box | None:
-        """The box to cut out."""
-        return None if self.whole else self.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +73,29 @@ def draw(
     protocol: ImageProtocol,
     look: Look,
     console: Console | None = None,
+    paint: Callable[[Order], Painted | Unpainted] = paint,
 ) -> Drawing:
     """Draw a picture into ``size`` cells, keeping its proportions; never raises for a bad file.
 
     Args:
         console: the app's; the escape codes of half cells are then made here, not by the event loop.
+        paint: who reads the file.
     """
     if protocol == "none":
         return words(_spoken(subject), size, look)
-    from tui.core.thumbnails import thumbnail
-    from tui.core.vision.images import UnreadableImage
+    scaled = protocol in ("kitty", "sixel")
+    colours = colours_of(console)
+    order = Order(subject, size, None, None) if scaled else Order(subject, size, look.background, colours)
+    painted = paint(order)
+    if isinstance(painted, Unpainted):
+        return words(painted.reason, size, look, wrong=True)
+    if not scaled:
+        return _half_cell_drawing(painted, colours, console, subject)
+    from PIL import Image
 
-    enough = _SMALL if size[0] <= 40 else _LARGE
-    try:
-        picture = thumbnail(subject.path, enough, box=subject.cut_box)
-    except UnreadableImage as error:
-        return words(error.reason, size, look, wrong=True)
-    if protocol in ("kitty", "sixel"):
-        picture = _labelled(picture, subject)
-        make = _kitty_drawing if protocol == "kitty" else _sixel_drawing
-        return make(picture, size, look, subject)
-    return half_cells(picture, size, look, console, subject)
+    picture = Image.frombytes("RGB", painted.size, painted.pixels)
+    make = _kitty_drawing if protocol == "kitty" else _sixel_drawing
+    return make(picture, size, look, subject)
 
 
 def _spoken(subject: Subject) -> str:
@@ -132,18 +104,6 @@ def _spoken(subject: Subject) -> str:
     return " ".join(
         dict.fromkeys(filter(None, (subject.label, "" if subject.label == file.stem else file.name)))
     )
-
-
-def _labelled(picture: Image.Image, subject: Subject) -> Image.Image:
-    """The picture with its labels, enlarged first where lines would cover what they show."""
-    if not subject.labels and subject.drawn_box is None:
-        return picture
-    from tui.core.vision.overlay import draw_labels
-
-    if max(picture.size) < _SHARP:
-        picture = _fit(picture, (_SHARP, _SHARP))
-    draw_labels(picture, subject.labels, subject.drawn_box, thick=max(2, min(picture.size) // 150))
-    return picture
 
 
 def words(text: str, size: tuple[int, int], look: Look, *, wrong: bool = False) -> Drawing:
@@ -162,53 +122,16 @@ def _centred(text: str, width: int) -> str:
     return set_cell_size(" " * (free // 2) + text, width)
 
 
-def half_cells(
-    picture: Image.Image,
-    size: tuple[int, int],
-    look: Look,
-    console: Console | None = None,
-    subject: Subject | None = None,
+def _half_cell_drawing(
+    painted: Painted, colours: Colours | None, console: Console | None, subject: Subject
 ) -> Drawing:
-    """Two pixels a cell: the lower one is the block's colour, the upper one the background.
-
-    Args:
-        subject: its labels are drawn, and the box of a patch on the whole picture.
-    """
-    import numpy as np
-    from PIL import Image
-
-    width, height = size
-    canvas = Image.new("RGB", (width, 2 * height), look.background)
-    fitted = _fit(picture, canvas.size)
-    over: Sequence[Caption] = ()
-    left, top = (width - fitted.width) // 2, (canvas.height - fitted.height) // 2
-    if subject is not None and (subject.labels or subject.drawn_box):
-        from tui.core.vision.overlay import draw_labels
-
-        fitted = fitted.copy()  # it may be the picture itself
-        draw_labels(fitted, subject.labels, subject.drawn_box)
-        over = _captions(subject, (left, top // 2, fitted.width, -(-fitted.height // 2)))
-    canvas.paste(fitted, (left, top))
-    lines = half_cell_lines(np.asarray(canvas), console)
+    over = _captions(subject, painted.place)
+    lines = half_cell_lines(painted, colours)
     strips = tuple(written_over(line, y, over) for y, line in enumerate(lines))
     if console is not None:
         for strip in strips:
             strip.render(console)  # it remembers
     return Drawing(strips)
-
-
-def _fit(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
-    """Scale to the largest size that fits: hard pixels when a tiny picture grows, smooth when it shrinks."""
-    from PIL import Image
-
-    scale = min(room[0] / picture.width, room[1] / picture.height)
-    wanted = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    if wanted == picture.size:
-        return picture
-    if scale > 1:
-        how = Image.Resampling.NEAREST if max(picture.size) <= 32 else Image.Resampling.BICUBIC
-        return picture.resize(wanted, how)
-    return picture.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _rows(segments: Iterable[Segment]) -> Iterable[list[Segment]]:

@@ -18,6 +18,8 @@ __all__ = ["ZOOM", "Layout", "PictureGrid", "Tile", "layout"]
 class PictureGrid(TileView, can_focus=True):
     """Thumbnails that one walks through, marks and zooms."""
 
+    WARM = True
+
     class Moved(Message):
         """The cursor stands on another tile, or the tile under it became known."""
 

@@ -18,7 +18,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 
 from tui.widgets.cells import beside
-from tui.widgets.drawing import Sixels, Subject
+from tui.widgets.drawing import Sixels
+from tui.widgets.painting import Subject
 from tui.widgets.pictures import PictureWidget
 from tui.widgets.text import plain
 

@@ -1,4 +1,4 @@
-"""Draws pictures in threads and keeps what was drawn, for a widget that shows many."""
+"""Has pictures drawn and keeps what was drawn, for a widget that shows many."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tui.widgets.drawing import Drawing, Look, Subject, draw, words
+from tui.widgets.drawing import Drawing, Look, draw, words
+from tui.widgets.painting import Subject
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tui.preferences import ImageProtocol
+    from tui.widgets.painting_pool import PaintingPool
 
 _log = logging.getLogger(__name__)
 Size = tuple[int, int]
@@ -27,10 +29,14 @@ class Painter:
         console: the app's console.
         drawn: called in a thread after each new picture.
         capacity: drawings kept; must exceed what is visible at once.
+        painting: the app's processes that paint.
     """
 
-    def __init__(self, console: Console, drawn: Callable[[], None], capacity: int) -> None:
+    def __init__(
+        self, console: Console, drawn: Callable[[], None], capacity: int, painting: PaintingPool
+    ) -> None:
         self._console = console
+        self._painting = painting
         self._drawn = drawn
         self._capacity = capacity
         self._done: OrderedDict[tuple[Subject, Size], Drawing] = OrderedDict()
@@ -40,8 +46,8 @@ class Painter:
         self._version = 0
         self._protocol: ImageProtocol = "auto"
         self._look = Look()
-        # Decoding leaves the interpreter; more threads than this only take turns with the event loop.
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="painter")
+        # Each waits for a process.
+        self._pool = ThreadPoolExecutor(painting.most, thread_name_prefix="painter")
 
     def set_style(self, protocol: ImageProtocol, look: Look) -> bool:
         """Draw this way from now on; tells whether it is another way, so that all was forgotten."""
@@ -72,9 +78,13 @@ class Painter:
                     # Or what is drawn next would take the place of one that is wanted with it.
                     self._done.move_to_end(key)
             self._wanted = deque(key for key in keys if key not in self._done and key not in self._busy)
-            missing = min(len(self._wanted), 2)
+            missing = min(len(self._wanted), self._painting.most)
         for _ in range(missing):
             self._pool.submit(self._work, self._version)
+
+    def warm(self) -> None:
+        """Be ready for what will be wanted."""
+        self._pool.submit(self._painting.warm)
 
     def clear(self) -> None:
         """Forget every drawing."""
@@ -100,7 +110,7 @@ class Painter:
                 self._busy.add(key)
                 protocol, look = self._protocol, self._look
             try:
-                drawing = draw(*key, protocol, look, self._console)
+                drawing = draw(*key, protocol, look, self._console, self._painting.paint)
             except Exception as error:
                 _log.exception("drawing %s", key[0].path)
                 drawing = words(f"cannot be drawn ({type(error).__name__})", key[1], look, wrong=True)

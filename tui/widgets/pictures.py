@@ -18,8 +18,9 @@ from textual.widget import Widget
 
 from tui.preferences import ImageProtocol
 from tui.widgets.cells import beside
-from tui.widgets.drawing import Box, Drawing, Look, Sixels, Subject
+from tui.widgets.drawing import Drawing, Look, Sixels
 from tui.widgets.painter import Painter
+from tui.widgets.painting import Box, Subject
 from tui.widgets.protocols import detect_protocol
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class PictureWidget(Widget):
     ALLOW_SELECT = False
     KEPT: ClassVar[int] = 60
     """Drawings kept in memory, and in kitty's case in the terminal; more than can be seen at once."""
+    WARM: ClassVar[bool] = False
+    """Whether pictures are all but certain, so that who paints them is started before the first is wanted."""
     _started = False
     _asked_at = (0, 0)
 
@@ -55,8 +58,12 @@ class PictureWidget(Widget):
 
     def on_mount(self) -> None:
         """Start drawing, in the way the app says."""
-        self._painter = Painter(self.app.console, self._tell_drawn, self.KEPT)
+        self._painter = Painter(
+            self.app.console, self._tell_drawn, self.KEPT, cast("Kitescope", self.app).painting
+        )
         self._started = True
+        if self.WARM and self.protocol != "none":
+            self.call_after_refresh(self._painter.warm)
         self.watch(self.app, "image_protocol", self._restyle, init=False)
         self._restyle()
 

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tui.widgets.drawing import Box, Subject
+from tui.widgets.painting import Box, Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.spinner import spinner
 from tui.widgets.text import plain

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from tui.core.errors import InvalidInput
+from tui.core.services.processors import processors
 from tui.core.vision import gpus
 from tui.core.words import counted
 
@@ -142,11 +143,6 @@ def before_torch() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _together(found: Sequence[gpus.Gpu]) -> str:

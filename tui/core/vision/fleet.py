@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tui.core.embedding import Batch, ItemLike, groups
 from tui.core.errors import Interrupted, KitescopeError
 from tui.core.progress import Notice, OnEvent, Progress, ShouldStop, Skipped, ignore, never
-from tui.core.vision.devices import processors
+from tui.core.services.processors import processors
 from tui.core.vision.fleet_process import MemberProcess
 from tui.core.vision.frames import Answer, Chunk, Embedded, Failed, Loading, Picture, Ready, Start, Stop
 from tui.core.vision.images import Patch

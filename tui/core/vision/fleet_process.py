@@ -15,7 +15,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from tui.core.services.processes import python_environment
-from tui.core.vision.devices import processors
+from tui.core.services.processors import processors
 from tui.core.vision.frames import Answer, Question, Start, read_answer, write
 from tui.core.vision.gpus import only
 

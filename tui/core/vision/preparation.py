@@ -1,17 +1,10 @@
 """From files to a model's inputs, in parallel: threads where decoding is the work, processes where Python is.
 
-The processes are plain children that talk through their own stdin and stdout: they inherit no lock, import no
-main module, and end by themselves when their parent is gone, however it went.
+A process is a ``child.Child`` that runs this module.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +13,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from tui.core.services.processes import python_environment
+from tui.core.services.child import Child, ChildGone, serve
 from tui.core.vision.images import Box, Patch, UnreadableImage, crop, open_image
 
 
@@ -96,7 +89,7 @@ class Crew:
         self._processes = processes
         self._pool = ThreadPoolExecutor(workers, "prepare") if workers > 0 else None
         self._local = threading.local()
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -121,69 +114,22 @@ class Crew:
         for _attempt in range(2):  # a child may have died earlier, of something that is not this file's fault
             child = getattr(self._local, "child", None) or self._hire()
             try:
-                return child.run(task)
-            except (OSError, EOFError, pickle.UnpicklingError):
+                return list(child.ask(task))
+            except ChildGone:
                 child.close()
                 self._children.remove(child)
                 self._local.child = None
         return [Unusable("the decoder crashed on this file")] * len(task.boxes)
 
-    def _hire(self) -> _Child:
-        child = self._local.child = _Child(self._model)
+    def _hire(self) -> Child:
+        child = self._local.child = Child("tui.core.vision.preparation", self._model)
         self._children.append(child)
         return child
 
 
-class _Child:
-    """A process that runs `main` below."""
-
-    def __init__(self, model: Preparer) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tui.core.vision.preparation"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=python_environment(),
-        )
-        self._send(model)
-
-    def run(self, task: Task) -> list[Any]:
-        self._send(task)
-        assert self._process.stdout is not None
-        outcome: list[Any] = pickle.load(self._process.stdout)  # noqa: S301 (our own child wrote it)
-        return outcome
-
-    def close(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(OSError):  # what was still buffered for a dead child
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-
-    def _send(self, message: object) -> None:
-        assert self._process.stdin is not None
-        pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-        self._process.stdin.flush()
-
-
 def main() -> None:
-    """Run in a child: read a model, then tasks until the parent closes its end; answer each."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # the parent decides when it is over
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not be read as an answer
-    questions = sys.stdin.buffer
-    try:
-        model = pickle.load(questions)  # noqa: S301 (the parent wrote it)
-        while True:
-            task = pickle.load(questions)  # noqa: S301
-            pickle.dump(prepare_task(model, task), answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-    except (EOFError, BrokenPipeError):
-        os._exit(0)
+    """Run in a child: prepare tasks for the model it is about."""
+    serve(prepare_task)
 
 
 if __name__ == "__main__":
