@@ -197,15 +197,21 @@ class Kitescope(SessionApp):
         self.exit()
 
 
+def favour_the_loop() -> None:
+    """Set the interpreter so that neither garbage nor other threads keep a key waiting."""
+    # Often, and little at a time: a look at ten thousand new objects takes some milliseconds. It is looked at
+    # those that have become old after a hundred such looks, and at everything hardly ever.
+    gc.set_threshold(10_000, 100, 50)
+    # A thread that asks an engine gives way after a millisecond, not five.
+    sys.setswitchinterval(0.001)
+
+
 def run(settings: Settings, *, image_protocol: str = "auto", search: tuple[str, str] | None = None) -> int:
     """Run the UI on this terminal until the user quits; answers the exit code."""
     from tui.terminal import screen_guard
     from tui.widgets.protocols import detect_protocol
 
-    # A screen of pictures makes ten thousand small objects; the default would collect all the while.
-    gc.set_threshold(50_000, 20, 50)
-    # Threads that draw must not keep a key waiting: each of them gives way after a millisecond, not five.
-    sys.setswitchinterval(0.001)
+    favour_the_loop()
     look, warning = preferences.load()
     if warning:
         _log.warning(warning)

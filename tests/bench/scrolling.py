@@ -7,7 +7,6 @@ inside its event loop; a bare loop that only sleeps tells what the machine itsel
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import pty
@@ -142,7 +141,7 @@ def _make(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _drive(facts: dict[str, Any]) -> dict[str, Any]:
     """The program, driven from inside."""
-    from tui.app import Kitescope
+    from tui.app import Kitescope, favour_the_loop
     from tui.core.settings import resolve
     from tui.terminal import screen_guard
 
@@ -163,8 +162,7 @@ def _drive(facts: dict[str, Any]) -> dict[str, Any]:
                 found["error"] = "".join(traceback.format_exception(error))
             self.exit()
 
-    gc.set_threshold(50_000, 20, 50)  # as the program does
-    sys.setswitchinterval(0.001)
+    favour_the_loop()
     settings = resolve(flags={"uri": facts["milvus"], "database_uri": facts["mongo"]}, env={})
     with screen_guard(Path(os.environ["HOME"]) / "driven.log"):
         Driven(settings, search=("bench", "k")).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from typing import Any
 
@@ -18,11 +19,13 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual.cache import FIFOCache
 from textual.color import Color as Colour
+from textual.filter import Monochrome
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 
-from tui.widgets.cells import Written, beside, colours_of, dimmed, half_cell_lines
+from tui.widgets.cells import Line, Written, beside, colours_of, dimmed, half_cell_lines
 from tui.widgets.painting import Painted
 
 # Few values, so that neighbours are often of one colour.
@@ -110,6 +113,39 @@ def test_lines_beside_each_other_are_not_looked_into_until_they_are_cut() -> Non
     assert line._made is None and both._made is None
     assert (both.cell_length, both.text) == (5, " ▄ ▄ ")
     assert list(both) == [*Strip.blank(1), *line, *line]
+
+
+@given(pixels=_pixels)
+def test_what_textual_does_to_a_line_is_what_it_does_to_its_segments(pixels: NDArray[np.uint8]) -> None:
+    terminal = console("truecolor")
+    (half, *_) = lines_of(pixels, terminal)
+    words = Line([Segment("ab", Style.parse("bold #102030 on #405060"))], 2)
+    for line in (half, words, beside([words, half])):
+        plain, width = Strip(list(line), line.cell_length), line.cell_length
+        dim, grey = Style(dim=True), Colour(9, 9, 9)
+        for _again in range(2):  # the second answer comes from a cache
+            for made, meant in (
+                (line.crop_extend(0, width + 2, dim), plain.crop_extend(0, width + 2, dim)),
+                (line.adjust_cell_length(width + 3, dim), plain.adjust_cell_length(width + 3, dim)),
+                (line.apply_style(dim), plain.apply_style(dim)),
+                (line.apply_filter(Monochrome(), grey), plain.apply_filter(Monochrome(), grey)),
+                (line.apply_offsets(3, 1), plain.apply_offsets(3, 1)),
+                (line.simplify(), plain.simplify()),
+            ):
+                assert list(made) == list(meant) and made.cell_length == meant.cell_length
+        assert (line.cell_count, line.link_ids, len(line)) == (plain.cell_count, plain.link_ids, len(plain))
+        with pytest.raises(AttributeError):
+            line.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+@given(pixels=_pixels)
+def test_a_line_is_one_object_to_a_collection_of_garbage(pixels: NDArray[np.uint8]) -> None:
+    terminal = console("truecolor")
+    lines = lines_of(pixels, terminal)
+    every = [*lines, Line([Segment("ab")], 2), beside(lines)]
+    for line in every:
+        line.render(terminal)
+        assert not any(isinstance(each, FIFOCache) for each in gc.get_referents(line))
 
 
 def test_a_colour_is_sent_only_when_it_changes() -> None:

@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise, zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.color import Color, ColorSystem, ColorType
 from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
+from textual.cache import FIFOCache
 from textual.color import Color as Colour
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
@@ -25,6 +26,9 @@ from tui.widgets.painting import Code, Colours, Painted, Pixel, cells_of, code_o
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_CACHES = frozenset(name for name in Strip.__slots__ if name.endswith("_cache"))
 
 
 class Written(Strip, ABC):
@@ -39,18 +43,27 @@ class Written(Strip, ABC):
     __slots__ = ("_made",)
 
     def __init__(self, width: int) -> None:
+        # Textual's constructor makes seven caches for every line. There are thousands of lines, and Python
+        # stops the event loop to look for garbage among them.
+        self._cell_length = width
         self._made: list[Segment] | None = None
-        super().__init__((), width)
+        self._render_cache = None
+        self._link_ids = None
+        self._cell_count = None
+
+    def __getattr__(self, name: str) -> FIFOCache[Any, Any]:
+        """A cache that Textual looks for is made when it does."""
+        if name not in _CACHES:
+            raise AttributeError(name)
+        cache: FIFOCache[Any, Any] = FIFOCache(4)
+        setattr(self, name, cache)
+        return cache
 
     @property
-    def _segments(self) -> list[Segment]:
+    def _segments(self) -> list[Segment]:  # type: ignore[override]
         if self._made is None:
             self._made = self.segments()
         return self._made
-
-    @_segments.setter
-    def _segments(self, _none: list[Segment]) -> None:
-        """Textual's constructor sets them; here nothing is known yet."""
 
     def render(self, console: Console) -> str:
         """The codes, made once."""
@@ -174,6 +187,36 @@ class Beside(Written):
         return beside([dimmed(part, colour) for part in self._parts])
 
 
+class Line(Written):
+    """A line of segments.
+
+    Args:
+        made: at least one.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, made: list[Segment], width: int) -> None:
+        super().__init__(width)
+        self._made = made
+
+    def segments(self) -> list[Segment]:
+        """They are there."""
+        return self._made or []
+
+    def codes(self, console: Console) -> str:
+        """As Textual makes them."""
+        return Strip.render(self, console)
+
+    def cut(self, start: int, end: int) -> Strip:
+        """As Textual cuts them."""
+        return Strip(self._segments, self.cell_length).crop(start, end)
+
+    def dimmed(self, colour: Colour) -> Strip:
+        """Each of them."""
+        return Line([_dimmed(each, colour) for each in self._segments], self.cell_length)
+
+
 def beside(parts: Sequence[Strip]) -> Strip:
     """Lines beside each other, without looking into them; those of no width are left out."""
     return Beside([part for part in parts if part.cell_length])
@@ -184,7 +227,7 @@ def dimmed(line: Strip, colour: Colour) -> Strip:
     if isinstance(line, Written):
         return line.dimmed(colour)
     # A screen shows the same few again and again: edges, blanks, words in one style.
-    return Strip([each if each.control else _dimmed(each, colour) for each in line], line.cell_length)
+    return Line([each if each.control else _dimmed(each, colour) for each in line], line.cell_length)
 
 
 @lru_cache(8_192)

@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from tui.preferences import ImageProtocol
 from tui.widgets.captions import Caption, captions, written_over
-from tui.widgets.cells import colours_of, half_cell_lines
+from tui.widgets.cells import Line, colours_of, half_cell_lines
 from tui.widgets.painting import Colours, Order, Painted, Subject, Unpainted, paint
 from tui.widgets.protocols import renderables
 from tui.widgets.text import plain
@@ -113,7 +113,7 @@ def words(text: str, size: tuple[int, int], look: Look, *, wrong: bool = False) 
     wrapped = textwrap.wrap(plain(text), max(width - 2, 1))[:height] if width > 2 else []
     above = (height - len(wrapped)) // 2
     rows = [""] * above + wrapped + [""] * (height - above - len(wrapped))
-    lines = tuple(Strip([Segment(_centred(row, width), ground)], width) for row in rows)
+    lines = tuple(Line([Segment(_centred(row, width), ground)], width) for row in rows)
     return Drawing(lines, reason=text if wrong else "")
 
 
@@ -180,7 +180,7 @@ def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look, subj
     blanks = [row for row in _rows(segment for segment in segments if not segment.control) if row]
     shown = (cell_len(blanks[0][0].text), len(blanks)) if blanks else (0, 0)
     ground = Style.parse(f"on {look.background}")
-    lines = tuple(Strip([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1]))
+    lines = tuple(Line([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1]))
     place = _middle(size, shown)
     return Drawing(lines, sixels=Sixels(*place, data, tuple(_captions(subject, (*place, *shown)))))
 
@@ -212,7 +212,7 @@ def _centre(rows: list[list[Segment]], size: tuple[int, int], look: Look) -> tup
             Segment(segment.text, ground + segment.style if segment.style else ground) for segment in inside
         ]
         pads = Segment(" " * left, ground), Segment(" " * (width - used - left), ground)
-        lines.append(Strip([pads[0], *styled, pads[1]], width))
+        lines.append(Line([pads[0], *styled, pads[1]], width))
     return tuple(lines)
 
 

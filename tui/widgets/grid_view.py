@@ -17,7 +17,7 @@ from rich.style import Style
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from tui.widgets.cells import beside
+from tui.widgets.cells import Line, beside
 from tui.widgets.drawing import Sixels
 from tui.widgets.painting import Subject
 from tui.widgets.pictures import PictureWidget
@@ -247,7 +247,7 @@ class TileView(PictureWidget):
         if tile is None:
             dots = index < len(self.tiles) and y == at.height // 2
             text = "·".center(at.width) if dots else " " * at.width
-            return Strip([Segment(text, self._style("caption" if dots else ""))], at.width)
+            return Line([Segment(text, self._style("caption" if dots else ""))], at.width)
         if y == at.height:
             return self._caption(at, tile, index)
         drawing = self._painter.get(tile.subject, (at.width, at.height))
@@ -269,7 +269,7 @@ class TileView(PictureWidget):
                 segments.append(Segment(gap + shown, self._style("cursor" if here else name)))
                 used += len(gap) + cell_len(shown)
         segments.append(Segment(" " * (at.width - used), self._style("cursor" if here else "")))
-        return Strip(segments, at.width)
+        return Line(segments, at.width)
 
     def _has_bar(self, at: Layout, y: int, height: int) -> bool:
         """Whether the scroll bar is on this line; there is none when all fits on a screen."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MOST = 4
+_PROGRAM = "tui.widgets.painting"
 
 
 class PaintingPool:
@@ -77,7 +78,7 @@ class PaintingPool:
         with self._lock:
             if self._closed:
                 return None
-            child = self._free.pop() if self._free else Child("tui.widgets.painting")
+            child = self._free.pop() if self._free else Child(_PROGRAM)
             self._busy.add(child)
             return child
 
