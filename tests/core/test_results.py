@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,40 @@ def test_tables_json_and_links(workspace: Workspace, tmp_path: Path) -> None:
     browsed = [SampleInfo("c" * 24, "c" * 24, hits[0].filepath, None, ())]
     results.export(workspace, "any", browsed, "links", str(tmp_path / "more"))
     assert [link.name for link in (tmp_path / "more").iterdir()] == [f"0001_{'a' * 24}.png"]
+
+
+def test_links_to_files_with_the_longest_names(workspace: Workspace, tmp_path: Path) -> None:
+    names = ["x" * 251 + ".png", "é" * 125 + ".jpeg", "no." + "s" * 252]
+    hits = [
+        Hit(rank, str(rank), str(rank), 0.5, str(tmp_path / name), None, ())
+        for rank, name in enumerate(names, 1)
+    ]
+    assert results.export(workspace, "any", hits, "links", str(tmp_path / "links")) == 3
+    links = sorted((tmp_path / "links").iterdir())
+    assert [str(link.readlink()) for link in links] == [hit.filepath for hit in hits]
+    assert [link.name.rpartition(".")[2] for link in links[:2]] == ["png", "jpeg"]
+    assert links[0].name.startswith("0001_0.5000_xxx")
+
+
+def test_an_export_that_failed_leaves_nothing_in_the_way_of_the_next(
+    workspace: Workspace, unique_name: Name, tmp_path: Path
+) -> None:
+    dataset = make_dataset(workspace, unique_name("half"), 3)
+    for sample in dataset:
+        sample.filepath = str(tmp_path / f"{sample.id}.png")
+        Path(sample.filepath).write_bytes(b"not looked at")
+        sample.save()
+    infos = datasets.samples_by_id(workspace, Scope(dataset.name), dataset.values("id"))
+    gone = Path(infos[-1].filepath)
+    gone.unlink()
+    for format in ("ImageDirectory", "FiftyOneDataset"):
+        with pytest.raises(KitescopeError, match=f"could not export as {format}: .*{gone.name}"):
+            results.export(workspace, dataset.name, infos, format, str(tmp_path / "made"))
+        assert not list((tmp_path / "made").iterdir())
+        results.export(workspace, dataset.name, infos[:2], format, str(tmp_path / "made" / format))
+        assert len(list((tmp_path / "made" / format).rglob("*.png"))) == 2
+        assert Path(infos[0].filepath).read_bytes() == b"not looked at"
+        shutil.rmtree(tmp_path / "made")
 
 
 def test_nothing_that_is_there_is_overwritten(workspace: Workspace, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 OWN_FORMATS = ("csv", "json", "links")
 """Formats of ours: a table, the same as JSON, and a folder of symbolic links named by rank."""
 _FILES = ("csv", "json")
+# Of a file's name, in bytes, on the file systems that Linux and macOS use.
+_LONGEST_NAME = 255
+_LONGEST_SUFFIX = 16
 _COLUMNS = ("rank", "id", "sample_id", "score", "filepath", "label", "tags", "box")
 
 
@@ -129,8 +134,10 @@ def export(
             view.export(export_dir=str(target), dataset_type=kind, label_field=label_field, progress=False)
         except Exception as error:
             # Each exporter has errors of its own, and most of them are about what the items lack.
+            _empty(target)
             raise KitescopeError(
-                f"FiftyOne could not export as {format}: {error}", "Try csv, json or links"
+                f"FiftyOne could not export as {format}: {error}",
+                "Leave out what it cannot use, or try csv, json or links",
             ) from error
     return len(rows)
 
@@ -222,10 +229,34 @@ def _link(target: Path, rows: Sequence[dict[str, Any]]) -> None:
         width = max(4, len(str(len(rows))))
         for number, row in enumerate(rows, 1):
             score = f"{row['score']:.4f}_" if row["score"] is not None else ""
-            name = f"{row['rank'] or number:0{width}}_{score}{Path(row['filepath']).name}"
-            (target / name).symlink_to(row["filepath"])
+            before = f"{row['rank'] or number:0{width}}_{score}"
+            (target / _fitting(before, Path(row["filepath"]))).symlink_to(row["filepath"])
     except OSError as error:
+        _empty(target)
         raise _unwritable(target, error) from error
+
+
+def _fitting(before: str, file: Path) -> str:
+    """A name for a link that begins with ``before``; of a long name the end goes, but for the suffix."""
+    name, suffix = os.fsencode(file.name), os.fsencode(file.suffix)
+    room = _LONGEST_NAME - len(os.fsencode(before))
+    if len(name) <= room:
+        return before + file.name
+    if len(suffix) > _LONGEST_SUFFIX:
+        suffix = b""
+    kept = name.removesuffix(suffix)[: room - len(suffix)].decode(errors="ignore")
+    return before + kept + os.fsdecode(suffix)
+
+
+def _empty(folder: Path) -> None:
+    """Half an export is worse than none, and would be in the way of the next; links are not followed."""
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def _unwritable(target: Path, error: OSError) -> InvalidInput:
