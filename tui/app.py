@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -25,6 +27,8 @@ from tui.widgets.table import RowTable
 from tui.widgets.tabs import SCREENS
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from textual.command import Provider
 
     from tui.core.settings import Settings
@@ -110,8 +114,8 @@ class Kitescope(SessionApp):
         return self.last.screen if self.last.screen in dict(SCREENS) else "datasets"
 
     def _last_index(self) -> tuple[str, str] | None:
-        last = self.last
-        return (last.dataset, last.brain_key) if last.dataset and last.brain_key else None
+        dataset, key = self.last.index_dataset or self.last.dataset, self.last.brain_key
+        return (dataset, key) if dataset and key else None
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen, until its mode is known."""
@@ -121,6 +125,8 @@ class Kitescope(SessionApp):
         """Show a screen at once; engines and jobs follow."""
         self.add_mode(self.DEFAULT_MODE, _screen(self.DEFAULT_MODE))
         self.set_keymap(self.look.keys)
+        if not self.is_headless:
+            signal.signal(signal.SIGHUP, self._hung_up)
         self.call_after_refresh(self.begin)
 
     def on_unmount(self) -> None:
@@ -183,18 +189,28 @@ class Kitescope(SessionApp):
 
     async def action_quit(self) -> None:
         """Remember the place and leave; jobs go on."""
+        self._remember_place()
+        self.exit()
+
+    def _hung_up(self, number: int, _frame: FrameType | None) -> None:
+        """Remember the place when the terminal is lost, and end as one does then."""
+        self._remember_place()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _remember_place(self) -> None:
         index = self.state.index
         self.last = preferences.Last(
             screen=self.current_mode,
             dataset=self.state.dataset or (index[0] if index else None),
             brain_key=index[1] if index else None,
+            index_dataset=index[0] if index else None,
             profile=self.settings.profile,
             theme=self.theme,
             zoom=self.last.zoom,
             sort=self.last.sort,
         )
         preferences.save_last(self.last)
-        self.exit()
 
 
 def favour_the_loop() -> None:

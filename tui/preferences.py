@@ -29,11 +29,17 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class Last(msgspec.Struct, frozen=True):
-    """What comes back at the next start; never a secret. ``sort``: by table, its column, after - reversed."""
+    """What comes back at the next start; never a secret.
+
+    Attributes:
+        index_dataset: of the index that was searched, where that is not ``dataset``.
+        sort: by table, its column, after - reversed.
+    """
 
     screen: str = "datasets"
     dataset: str | None = None
     brain_key: str | None = None
+    index_dataset: str | None = None
     profile: str | None = None
     theme: str | None = None
     zoom: int = 1

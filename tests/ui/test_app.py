@@ -13,8 +13,11 @@ from tests.conftest import settings_for
 from tests.engines.servers import Mongod
 from tests.ui.conftest import screen_text, until
 from tui.app import Kitescope
+from tui.core.scope import Scope
+from tui.messages import Happened
 from tui.preferences import Last, Preferences, load_last
 from tui.screens.help import HelpScreen
+from tui.state import IndexChosen, ScopeChosen
 from tui.widgets.tabs import SCREENS
 
 MakeApp = Callable[..., Kitescope]
@@ -134,3 +137,19 @@ async def test_the_place_comes_back_at_the_next_start(make_app: MakeApp):
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running or app._exit)
     assert load_last().screen == "runs"
+
+
+async def test_an_index_of_another_dataset_than_the_chosen_one_comes_back(make_app: MakeApp):
+    app = make_app(last=Last(screen="datasets"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.current_mode == "datasets")
+        app.post_message(Happened(ScopeChosen(Scope("one"))))
+        app.post_message(Happened(IndexChosen("another", "key")))
+        await until(pilot, lambda: app.state.index and app.state.dataset == "one")
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running or app._exit)
+    last = load_last()
+    assert make_app(last=last).state.index == ("another", "key")
+    assert make_app(last=last)._wanted == "one"
+    # As those remembered that did not know of two.
+    assert make_app(last=Last(dataset="one", brain_key="key")).state.index == ("one", "key")

@@ -56,7 +56,7 @@ def test_choose_build_lose_the_terminal_come_back_search_quit(terminal: Terminal
 
     terminal.start()
     terminal.until(lambda screen: "● FiftyOne" in screen and "● Milvus" in screen)
-    terminal.press("4")
+    # On the screen where it was lost.
     terminal.until(lambda screen: "✓ done" in screen)
     terminal.press("o")
     terminal.until(lambda screen: f"{COUNT} samples" in screen and "▄▄▄" in screen)
