@@ -1,4 +1,4 @@
-"""What a terminal would make of captured bytes: the pictures in kitty's and sixel's escape codes."""
+"""Pictures into lines of half cells, and back from kitty's and sixel's codes, as a terminal reads them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import base64
 import io
 import re
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
+from textual.strip import Strip
+
+from tui.widgets.cells import colours_of, half_cell_lines
+from tui.widgets.painting import Painted
+
+
+def half_cells(pixels: NDArray[np.uint8], terminal: Console) -> list[Strip]:
+    """Lines that show pixels of shape (2 * lines, width, 3)."""
+    height, width, _ = pixels.shape
+    return half_cell_lines(Painted((width, height), pixels.tobytes(), (0, 0, 0, 0)), colours_of(terminal))
 
 
 def kitty_pictures(written: str) -> list[Image.Image]:

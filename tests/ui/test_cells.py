@@ -25,8 +25,8 @@ from textual.filter import Monochrome
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 
-from tui.widgets.cells import Line, Written, beside, colours_of, dimmed, half_cell_lines
-from tui.widgets.painting import Painted
+from tests.ui.graphics import half_cells
+from tui.widgets.cells import Line, Written, beside, dimmed
 
 # Few values, so that neighbours are often of one colour.
 _channel = st.sampled_from([0, 1, 7, 8, 94, 95, 96, 128, 254, 255])
@@ -39,11 +39,6 @@ Cell = tuple[Color | None, Color | None]
 
 def console(system: Any) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, color_system=system, width=200)
-
-
-def lines_of(pixels: NDArray[np.uint8], terminal: Console) -> list[Strip]:
-    height, width, _ = pixels.shape
-    return half_cell_lines(Painted((width, height), pixels.tobytes()), colours_of(terminal))
 
 
 def seen(codes: str) -> list[Cell]:
@@ -68,7 +63,7 @@ def test_codes_show_what_textual_makes_of_the_segments(system: str, pixels: Any)
     terminal = console(system)
     # Among 256 colours the nearest to five bits a channel is taken.
     meant = pixels & 0xF8 | pixels >> 5 if system == "256" else pixels
-    lines, segments = lines_of(pixels, terminal), lines_of(meant, terminal)
+    lines, segments = half_cells(pixels, terminal), half_cells(meant, terminal)
     for line, plain in zip(lines, segments, strict=True):
         assert line.cell_length == pixels.shape[1] == cell_len(line.text)
         assert seen(line.render(terminal)) == seen(Strip(list(plain)).render(terminal))
@@ -77,7 +72,7 @@ def test_codes_show_what_textual_makes_of_the_segments(system: str, pixels: Any)
 @given(pixels=_pixels, data=st.data())
 def test_a_line_is_cut_as_its_segments_are(pixels: Any, data: st.DataObject) -> None:
     terminal = console("truecolor")
-    (one, *_) = lines_of(pixels, terminal)
+    (one, *_) = half_cells(pixels, terminal)
     line = beside([Strip([Segment("ab")]), one, Strip.blank(2), one])
     plain = Strip(list(line), line.cell_length)
     start = data.draw(st.integers(0, line.cell_length))
@@ -95,7 +90,7 @@ def test_a_line_is_dimmed_as_textual_dims_its_segments(
     pixels: Any, rgb: tuple[int, int, int], alpha: float
 ) -> None:
     terminal, over = console("truecolor"), Colour(*rgb, alpha)
-    (one, *_) = lines_of(pixels, terminal)
+    (one, *_) = half_cells(pixels, terminal)
     words = Strip([Segment("ab", Style.parse("bold #102030 on #405060"))])
     line = beside([words, one])
     theirs = Strip(BackgroundScreen.process_segments(list(line), over))
@@ -106,7 +101,7 @@ def test_a_line_is_dimmed_as_textual_dims_its_segments(
 def test_lines_beside_each_other_are_not_looked_into_until_they_are_cut() -> None:
     terminal = console("truecolor")
     pixels = np.array([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [0, 0, 255]]], np.uint8)
-    (line,) = lines_of(pixels, terminal)
+    (line,) = half_cells(pixels, terminal)
     both = beside([Strip.blank(1), line, Strip.blank(0), line])
     assert isinstance(line, Written) and isinstance(both, Written)
     assert both.render(terminal) == " " + 2 * line.render(terminal)
@@ -118,7 +113,7 @@ def test_lines_beside_each_other_are_not_looked_into_until_they_are_cut() -> Non
 @given(pixels=_pixels)
 def test_what_textual_does_to_a_line_is_what_it_does_to_its_segments(pixels: NDArray[np.uint8]) -> None:
     terminal = console("truecolor")
-    (half, *_) = lines_of(pixels, terminal)
+    (half, *_) = half_cells(pixels, terminal)
     words = Line([Segment("ab", Style.parse("bold #102030 on #405060"))], 2)
     for line in (half, words, beside([words, half])):
         plain, width = Strip(list(line), line.cell_length), line.cell_length
@@ -141,7 +136,7 @@ def test_what_textual_does_to_a_line_is_what_it_does_to_its_segments(pixels: NDA
 @given(pixels=_pixels)
 def test_a_line_is_one_object_to_a_collection_of_garbage(pixels: NDArray[np.uint8]) -> None:
     terminal = console("truecolor")
-    lines = lines_of(pixels, terminal)
+    lines = half_cells(pixels, terminal)
     every = [*lines, Line([Segment("ab")], 2), beside(lines)]
     for line in every:
         line.render(terminal)
@@ -151,5 +146,5 @@ def test_a_line_is_one_object_to_a_collection_of_garbage(pixels: NDArray[np.uint
 def test_a_colour_is_sent_only_when_it_changes() -> None:
     terminal = console("truecolor")
     flat = np.full((2, 50, 3), 7, np.uint8)
-    (line,) = lines_of(flat, terminal)
+    (line,) = half_cells(flat, terminal)
     assert line.render(terminal) == "\x1b[48;2;7;7;7m" + 50 * " " + "\x1b[0m"

@@ -20,12 +20,13 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tests.ui.conftest import ready, screen_text, until
+from tests.ui.graphics import half_cells
 from tests.ui.test_cells import seen
 from tui import keys
 from tui.app import Kitescope
 from tui.preferences import Preferences
 from tui.screens.help import HelpScreen
-from tui.widgets.cells import beside, half_cell_lines
+from tui.widgets.cells import beside
 from tui.widgets.dialog import Dialog
 from tui.widgets.dialogs import Ask
 from tui.widgets.key_table import KeyTable
@@ -43,7 +44,7 @@ class Coloured(Widget):
         super().__init__()
         dice = np.random.default_rng(1)
         pixels = dice.integers(0, 255, (2 * _HEIGHT, _WIDTH, 3), np.uint8)
-        self.lines = half_cell_lines(pixels, Console(force_terminal=True, color_system="truecolor"))
+        self.lines = half_cells(pixels, Console(force_terminal=True, color_system="truecolor"))
 
     def render_lines(self, crop: Region) -> list[Strip]:
         return [self.lines[y].crop(*crop.column_span) for y in crop.line_range]

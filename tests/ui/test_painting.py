@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import pytest
 from PIL import Image
 
 from tests.ui.conftest import ready, until
+from tests.ui.graphics import kitty_pictures
 from tui.app import Kitescope
 from tui.core.documents.labels import Label
 from tui.widgets import painting, painting_pool
-from tui.widgets.painting import Order, Painted, Subject, Unpainted, paint
+from tui.widgets.painting import KittyPicture, Order, Painted, Subject, Unpainted, paint
 from tui.widgets.painting_pool import PaintingPool
 
 
@@ -42,12 +44,15 @@ def order(folder: Path, name: str = "a.png", **more: Any) -> Order:
     path = folder / name
     picture = Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB")
     picture.save(path)
-    return Order(Subject(str(path), **more), (24, 10), "#102030", "truecolor")
+    return Order(Subject(str(path), **more), (24, 10), "halfcell", "#102030", "truecolor")
 
 
 def painters() -> list[psutil.Process]:
-    every = psutil.Process().children()
-    return [one for one in every if any("paint" in word for word in one.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it ended, or is about to
+            found += [child] * any("paint" in word for word in child.cmdline())
+    return found
 
 
 def gone(pid: int) -> bool:
@@ -61,23 +66,28 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("colours", ["truecolor", "256", None])
-@pytest.mark.parametrize("ground", ["#102030", None])
+@pytest.mark.parametrize(
+    ("protocol", "colours"),
+    [("halfcell", "truecolor"), ("halfcell", "256"), ("halfcell", None), ("kitty", None), ("sixel", None)],
+)
 def test_a_process_paints_what_is_painted_here(
-    tmp_path: Path, pool: PaintingPool, colours: Any, ground: str | None
+    tmp_path: Path, pool: PaintingPool, protocol: Any, colours: Any
 ) -> None:
     labels = (Label("boxes", "cat", box=(0.2, 0.2, 0.5, 0.5)),)
     for more in ({}, {"labels": labels}, {"box": (0.1, 0.1, 0.4, 0.9)}, {"box": (0, 0, 1, 1), "whole": True}):
-        wanted = order(tmp_path, **more)._replace(colours=colours, ground=ground)
-        here = paint(wanted)
-        assert isinstance(here, Painted) and len(here.pixels) == 3 * here.size[0] * here.size[1]
-        assert pool.paint(wanted) == here
+        wanted = order(tmp_path, **more)._replace(protocol=protocol, colours=colours)
+        here, there = paint(wanted), pool.paint(wanted)
+        if isinstance(here, KittyPicture) and isinstance(there, KittyPicture):
+            # Each process numbers its pictures from a number drawn by lot.
+            assert here.cells == there.cells and here.forget != there.forget
+            here, there = kitty_pictures("".join(here.sent))[0], kitty_pictures("".join(there.sent))[0]
+        assert here == there and not isinstance(here, Unpainted)
     assert len(painters()) == 1
 
 
 def test_what_is_no_picture_says_why(tmp_path: Path, pool: PaintingPool) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"nonsense")
-    answered = pool.paint(Order(Subject(str(tmp_path / "bad.jpg")), (24, 10), "#000000"))
+    answered = pool.paint(Order(Subject(str(tmp_path / "bad.jpg")), (24, 10)))
     assert isinstance(answered, Unpainted) and "not a picture" in answered.reason
 
 

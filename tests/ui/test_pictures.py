@@ -17,6 +17,7 @@ from rich.console import Console
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.reactive import reactive
+from textual.strip import Strip
 from textual.widgets import Label as Words
 
 from tests.ui.conftest import screen_text, until
@@ -24,7 +25,7 @@ from tui.core.documents.labels import Label
 from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.cells import Written
-from tui.widgets.dialog import Dialog
+from tui.widgets.dialog import Dialog, Dimmed
 from tui.widgets.drawing import Look, draw
 from tui.widgets.grid import ZOOM, PictureGrid, Tile, layout
 from tui.widgets.painter import Painter
@@ -393,6 +394,10 @@ async def test_lines_of_pictures_reach_the_terminal_without_a_segment_being_made
         assert all(one is other for one, other in zip(given, lines, strict=True))
 
 
+def behind_it(app: App[None]) -> list[Strip]:
+    return app.screen.render_lines(app.screen.size.region)
+
+
 async def test_a_dialog_shows_pictures_dimmed_without_a_segment_being_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,8 +417,10 @@ async def test_a_dialog_shows_pictures_dimmed_without_a_segment_being_made(
         await until(pilot, lambda: all(grid.drawing(one) for one in grid.subjects()))
         drawings = [grid.drawing(one) for one in grid.subjects()]
         await app.push_screen(Small())
-        await until(pilot, lambda: "here" in screen_text(app))
-        behind = app.screen.render_lines(app.screen.size.region)
+        # Looking at the text of the screen would make segments of what is not dimmed yet.
+        await until(pilot, lambda: all(isinstance(line, Dimmed) for line in behind_it(app)))
+        assert "here" in screen_text(app)
+        behind = behind_it(app)
         assert len(behind) == 24 and all(line.cell_length == 80 for line in behind)
         # 60% of black over pure red.
         assert any("#660000" in colours(line) for line in behind)

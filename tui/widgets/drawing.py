@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -17,12 +20,20 @@ from textual.strip import Strip
 from tui.preferences import ImageProtocol
 from tui.widgets.captions import Caption, captions, written_over
 from tui.widgets.cells import Line, colours_of, half_cell_lines
-from tui.widgets.painting import Colours, Order, Painted, Subject, Unpainted, paint
-from tui.widgets.protocols import renderables
+from tui.widgets.painting import (
+    Answer,
+    Colours,
+    KittyPicture,
+    Order,
+    Painted,
+    SixelPicture,
+    Subject,
+    Unpainted,
+    paint,
+)
 from tui.widgets.text import plain
 
 if TYPE_CHECKING:
-    from PIL import Image
     from rich.console import Console
 
 
@@ -73,7 +84,7 @@ def draw(
     protocol: ImageProtocol,
     look: Look,
     console: Console | None = None,
-    paint: Callable[[Order], Painted | Unpainted] = paint,
+    paint: Callable[[Order], Answer] = paint,
 ) -> Drawing:
     """Draw a picture into ``size`` cells, keeping its proportions; never raises for a bad file.
 
@@ -83,19 +94,16 @@ def draw(
     """
     if protocol == "none":
         return words(_spoken(subject), size, look)
-    scaled = protocol in ("kitty", "sixel")
     colours = colours_of(console)
-    order = Order(subject, size, None, None) if scaled else Order(subject, size, look.background, colours)
-    painted = paint(order)
+    wanted = "halfcell" if protocol == "auto" else protocol
+    painted = paint(Order(subject, size, wanted, look.background, colours))
+    if isinstance(painted, Painted):
+        return _half_cell_drawing(painted, colours, console, subject)
     if isinstance(painted, Unpainted):
         return words(painted.reason, size, look, wrong=True)
-    if not scaled:
-        return _half_cell_drawing(painted, colours, console, subject)
-    from PIL import Image
-
-    picture = Image.frombytes("RGB", painted.size, painted.pixels)
-    make = _kitty_drawing if protocol == "kitty" else _sixel_drawing
-    return make(picture, size, look, subject)
+    if isinstance(painted, SixelPicture):
+        return _sixel_drawing(painted, size, look, subject)
+    return _kitty_drawing(painted, size, look, subject)
 
 
 def _spoken(subject: Subject) -> str:
@@ -134,16 +142,6 @@ def _half_cell_drawing(
     return Drawing(strips)
 
 
-def _rows(segments: Iterable[Segment]) -> Iterable[list[Segment]]:
-    row: list[Segment] = []
-    for segment in segments:
-        if segment.text == "\n":
-            yield row
-            row = []
-        else:
-            row.append(segment)
-
-
 def _captions(subject: Subject, place: tuple[int, int, int, int]) -> Sequence[Caption]:
     """The words of the subject's labels on a picture at ``place`` (x, y, width, height in cells)."""
     if not subject.labels:
@@ -151,20 +149,27 @@ def _captions(subject: Subject, place: tuple[int, int, int, int]) -> Sequence[Ca
     return captions(subject.labels, place)
 
 
-def _kitty_drawing(picture: Image.Image, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
+def _kitty_drawing(painted: KittyPicture, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
     """Send the picture once; from then on it is text, placeholders that scroll like any other."""
-    image = renderables().TGPImage(picture, "auto", "auto")
+    _send(painted.sent)
+    left, top = _middle(size, painted.cells)
+    over = _captions(subject, (left, top, *painted.cells))
+    ground = Style.parse(f"on {look.background}")
+    style = ground + Style(color=Color.from_rgb(*painted.colour))
+    before, after = Segment(" " * left, ground), Segment(" " * (size[0] - left - painted.cells[0]), ground)
+    lines = [Line([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1])]
+    for y, row in enumerate(painted.rows, top):
+        lines[y] = Line([before, Segment(row, style), after], size[0])
+    strips = tuple(written_over(line, y, over) for y, line in enumerate(lines))
+    return Drawing(strips, release=partial(_send, (painted.forget,)))
+
+
+def _send(messages: Iterable[str]) -> None:
     with _kitty:
-        rows = [list(row) for row in _rows(_split(image, size))]
-
-    def release() -> None:
-        with _kitty:
-            image.cleanup()
-
-    shown = (sum(_cells(segment) for segment in rows[0]) if rows else 0, len(rows))
-    over = _captions(subject, (*_middle(size, shown), *shown))
-    lines = _centre(rows, size, look)
-    return Drawing(tuple(written_over(line, y, over) for y, line in enumerate(lines)), release=release)
+        for message in messages:
+            assert sys.__stdout__ is not None
+            sys.__stdout__.write(message)
+            sys.__stdout__.flush()
 
 
 def _middle(size: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int]:
@@ -172,50 +177,10 @@ def _middle(size: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int]:
     return (size[0] - shown[0]) // 2, (size[1] - shown[1]) // 2
 
 
-def _sixel_drawing(picture: Image.Image, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
+def _sixel_drawing(painted: SixelPicture, size: tuple[int, int], look: Look, subject: Subject) -> Drawing:
     """Blank cells to write, and the data to paint over them."""
-    image = renderables().SixelImage(picture, "auto", "auto")
-    segments = list(_split(image, size))
-    data = next(segment.text for segment in segments if segment.text.startswith("\x1bP"))
-    blanks = [row for row in _rows(segment for segment in segments if not segment.control) if row]
-    shown = (cell_len(blanks[0][0].text), len(blanks)) if blanks else (0, 0)
     ground = Style.parse(f"on {look.background}")
     lines = tuple(Line([Segment(" " * size[0], ground)], size[0]) for _ in range(size[1]))
-    place = _middle(size, shown)
-    return Drawing(lines, sixels=Sixels(*place, data, tuple(_captions(subject, (*place, *shown)))))
-
-
-def _split(image: Any, size: tuple[int, int]) -> Iterable[Segment]:
-    """What a renderable yields, with line ends as segments of their own."""
-    from rich.console import Console
-
-    console = Console(width=size[0], height=size[1], force_terminal=True, color_system="truecolor")
-    for segment in console.render(image, console.options.update_dimensions(*size)):
-        if segment.text.endswith("\n") and segment.text != "\n":
-            yield Segment(segment.text[:-1], segment.style)
-            yield Segment("\n")
-        else:
-            yield segment
-
-
-def _centre(rows: list[list[Segment]], size: tuple[int, int], look: Look) -> tuple[Strip, ...]:
-    width, height = size
-    ground = Style.parse(f"on {look.background}")
-    shown = rows[:height]
-    above = (height - len(shown)) // 2
-    lines = []
-    for y in range(height):
-        inside = shown[y - above] if 0 <= y - above < len(shown) else []
-        used = sum(_cells(segment) for segment in inside)
-        left = (width - used) // 2
-        styled = [
-            Segment(segment.text, ground + segment.style if segment.style else ground) for segment in inside
-        ]
-        pads = Segment(" " * left, ground), Segment(" " * (width - used - left), ground)
-        lines.append(Line([pads[0], *styled, pads[1]], width))
-    return tuple(lines)
-
-
-def _cells(segment: Segment) -> int:
-    # A placeholder is one private-use character and three combining marks.
-    return segment.text.count("\U0010eeee") or cell_len(segment.text)
+    place = _middle(size, painted.cells)
+    over = tuple(_captions(subject, (*place, *painted.cells)))
+    return Drawing(lines, sixels=Sixels(*place, painted.data, over))

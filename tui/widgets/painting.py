@@ -1,4 +1,4 @@
-"""From a picture file to the pixels of some cells: what ``PaintingPool`` has done in processes of their own.
+"""From a picture file to what shows it in some cells: what a ``PaintingPool`` has done in its processes.
 
 Decoding takes the interpreter back from the event loop again and again, and so does making escape codes. A
 decoder that crashes takes such a process with it, and not the program. Nothing here imports Textual: a
@@ -24,6 +24,7 @@ Box = tuple[float, float, float, float]
 Pixel = tuple[int, int, int]
 Code = Callable[[int, int, int], str]
 Colours = Literal["truecolor", "256"]
+Protocol = Literal["halfcell", "kitty", "sixel"]
 
 # One size of thumbnail serves every zoom level, so that zooming decodes nothing again.
 _SMALL, _LARGE = (256, 256), (1024, 1024)
@@ -63,19 +64,20 @@ class Order(NamedTuple):
 
     Attributes:
         cells: width and height of the place.
-        ground: the colour around the picture, as ``#rrggbb``; None for the picture alone, in its own size,
-            to be scaled by whoever draws it.
-        colours: make the codes of half cells, for a terminal that knows so many.
+        protocol: what the terminal is sent.
+        ground: the colour around half cells, as ``#rrggbb``.
+        colours: how many the terminal knows; with None the codes of half cells are not made.
     """
 
     subject: Subject
     cells: tuple[int, int]
-    ground: str | None
+    protocol: Protocol = "halfcell"
+    ground: str = "#000000"
     colours: Colours | None = None
 
 
 class Painted(NamedTuple):
-    """Pixels.
+    """Pixels of half cells, two a cell.
 
     Attributes:
         size: width and height.
@@ -86,7 +88,7 @@ class Painted(NamedTuple):
 
     size: tuple[int, int]
     pixels: bytes
-    place: tuple[int, int, int, int] = (0, 0, 0, 0)
+    place: tuple[int, int, int, int]
     codes: tuple[str, ...] = ()
 
     def rows(self) -> list[bytes]:
@@ -95,13 +97,41 @@ class Painted(NamedTuple):
         return [self.pixels[at : at + wide] for at in range(0, len(self.pixels), wide)]
 
 
+class KittyPicture(NamedTuple):
+    """A picture that kitty keeps, and the text that stands for it.
+
+    Attributes:
+        cells: width and height in cells.
+        sent: messages that bring it to the terminal.
+        rows: the placeholders of each line.
+        colour: that they are written in; it is the picture's number.
+        forget: the message that frees it.
+    """
+
+    cells: tuple[int, int]
+    sent: tuple[str, ...]
+    rows: tuple[str, ...]
+    colour: Pixel
+    forget: str
+
+
+class SixelPicture(NamedTuple):
+    """A picture to be painted over blank cells: their width and height, and the data."""
+
+    cells: tuple[int, int]
+    data: str
+
+
 class Unpainted(NamedTuple):
     """Why no picture can be made."""
 
     reason: str
 
 
-def paint(order: Order) -> Painted | Unpainted:
+Answer = Painted | KittyPicture | SixelPicture | Unpainted
+
+
+def paint(order: Order) -> Answer:
     """Paint a picture; never raises for a bad file."""
     from tui.core.thumbnails import thumbnail
     from tui.core.vision.images import UnreadableImage
@@ -112,18 +142,20 @@ def paint(order: Order) -> Painted | Unpainted:
         picture = thumbnail(subject.path, enough, box=subject.cut_box)
     except UnreadableImage as error:
         return Unpainted(error.reason)
-    if order.ground is None:
-        picture = _labelled(picture, subject)
-        return Painted(picture.size, picture.tobytes())
-    return _on_ground(picture, order, order.ground)
+    if order.protocol == "halfcell":
+        return _half_cells(picture, order)
+    from tui.widgets import encoding
+
+    encoded = encoding.kitty if order.protocol == "kitty" else encoding.sixel
+    return encoded(_labelled(picture, subject), order.cells)
 
 
-def _on_ground(picture: Image.Image, order: Order, ground: str) -> Painted:
+def _half_cells(picture: Image.Image, order: Order) -> Painted:
     """Two pixels a cell, the picture in the middle."""
     from PIL import Image
 
     width, height = order.cells
-    canvas = Image.new("RGB", (width, 2 * height), ground)
+    canvas = Image.new("RGB", (width, 2 * height), order.ground)
     fitted = _fit(picture, canvas.size)
     left, top = (width - fitted.width) // 2, (canvas.height - fitted.height) // 2
     canvas.paste(_drawn_on(fitted, order.subject, thick=1), (left, top))
@@ -234,7 +266,7 @@ def main() -> None:
     serve(_answer)
 
 
-def _answer(_about: None, order: Order) -> Painted | Unpainted:
+def _answer(_about: None, order: Order) -> Answer:
     try:
         return paint(order)
     except Exception as error:

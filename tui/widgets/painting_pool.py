@@ -8,7 +8,8 @@ from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from tui.core.services.processors import processors
-from tui.widgets.painting import Order, Painted, Unpainted, paint
+from tui.widgets.painting import Answer, Order, Unpainted, paint
+from tui.widgets.protocols import cell_pixels
 
 if TYPE_CHECKING:
     from tui.core.services.child import Child
@@ -33,7 +34,7 @@ class PaintingPool:
         self._busy: set[Child] = set()
         self._closed = False
 
-    def paint(self, order: Order) -> Painted | Unpainted:
+    def paint(self, order: Order) -> Answer:
         """As ``painting.paint``, in a process. Blocks until it is done; for threads."""
         from tui.core.services.child import ChildGone
 
@@ -47,7 +48,7 @@ class PaintingPool:
                 if child is None:
                     return Unpainted("")
                 try:
-                    painted: Painted | Unpainted = child.ask(order)
+                    painted: Answer = child.ask(order)
                 except ChildGone:
                     self._lose(child)
                 else:
@@ -78,7 +79,7 @@ class PaintingPool:
         with self._lock:
             if self._closed:
                 return None
-            child = self._free.pop() if self._free else Child(_PROGRAM)
+            child = self._free.pop() if self._free else Child(_PROGRAM, environment=_terminal())
             self._busy.add(child)
             return child
 
@@ -94,3 +95,9 @@ class PaintingPool:
         with self._lock:
             self._busy.remove(child)
         child.close()
+
+
+def _terminal() -> dict[str, str]:
+    """What a process without a terminal is told of ours: the size of a cell in pixels, for textual-image."""
+    size = cell_pixels()
+    return {} if size is None else {"TEXTUAL_CELL_WIDTH": str(size[0]), "TEXTUAL_CELL_HEIGHT": str(size[1])}

@@ -74,7 +74,7 @@ def renderables() -> Any:
 
 @cache
 def _import_renderables() -> Any:
-    size = _cell_pixels()
+    size = cell_pixels()
     if size is not None:
         os.environ["TEXTUAL_CELL_WIDTH"], os.environ["TEXTUAL_CELL_HEIGHT"] = map(str, size)
     real, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc,assignment]
@@ -96,7 +96,7 @@ def _is_terminal(file: Any) -> bool:
         return False
 
 
-def _cell_pixels() -> tuple[int, int] | None:
+def cell_pixels() -> tuple[int, int] | None:
     """Width and height of a cell in pixels, where the terminal told the kernel."""
     for file in (sys.__stdout__, sys.__stdin__):
         with suppress(OSError, ValueError, AttributeError, ZeroDivisionError):

@@ -12,7 +12,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tui.core.services.processes import python_environment
@@ -28,14 +29,17 @@ class Child:
     Args:
         module: run as ``python -m module``.
         about: pickled, and given to the module's function with each question.
+        environment: what it is told besides ours.
     """
 
-    def __init__(self, module: str, about: object = None) -> None:
+    def __init__(
+        self, module: str, about: object = None, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=python_environment(),
+            env=python_environment() | dict(environment),
         )
         with contextlib.suppress(ChildGone):  # the first question tells
             self._send(about)
