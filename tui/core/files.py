@@ -1,4 +1,4 @@
-"""Writing files that hold the user's settings: never half written, readable by nobody else."""
+"""Paths that people type, and files with their settings: never half written, readable by nobody else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ import tempfile
 from pathlib import Path
 
 from tui.core.errors import InvalidInput
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder for ``~``; where there is no such user it stays, which pathlib refuses."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there, as far as one can tell: pathlib raises where a folder is not to be read."""
+    return os.path.isfile(expanded(path))  # noqa: PTH113
+
+
+def is_dir(path: str | Path) -> bool:
+    """The same of a folder."""
+    return os.path.isdir(expanded(path))  # noqa: PTH112
 
 
 def private_dir(path: Path) -> Path:

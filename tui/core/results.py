@@ -14,6 +14,7 @@ import msgspec
 
 from tui.core import datasets
 from tui.core.errors import InvalidInput, KitescopeError
+from tui.core.files import expanded
 
 if TYPE_CHECKING:
     from tui.core.documents.scopes import SampleInfo
@@ -149,7 +150,14 @@ def export_target(format: str, path: str) -> Path:
         InvalidInput: something is there, or the folder for a file is missing: likely a slip of the finger. A
             folder is made with those above it, as FiftyOne does.
     """
-    target = Path(path).expanduser().absolute()
+    target = expanded(path).absolute()
+    try:
+        return _checked(format, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _checked(format: str, target: Path) -> Path:
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InvalidInput(f"{target} is there already", "Name a file or folder that is not")
     if format in _FILES and target.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core.errors import InvalidInput
+from tui.core.files import expanded
 
 if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
@@ -143,7 +144,7 @@ def parse(line: str) -> Ask:
                 )
             if name == "id":
                 return Ask(ids=_ids(value), not_ids=not_ids)
-            path = str(Path(value).expanduser())
+            path = str(expanded(value))
             return Ask(image=path, not_ids=not_ids) if name == "file" else Ask(vector=path, not_ids=not_ids)
     if not words and not not_ids:
         raise InvalidInput("There is nothing to search for", "Type a text, id:… or file:…")

@@ -13,6 +13,7 @@ from textual.suggester import Suggester
 from textual.timer import Timer
 
 from tui.core.datasets import IMPORT_TYPES
+from tui.core.files import expanded, is_dir
 from tui.screens.base import core_call
 from tui.widgets.form import ChoiceField, Form, TextField
 from tui.widgets.form_dialog import FormDialog
@@ -44,7 +45,7 @@ class PathSuggester(Suggester):
         if not slash:
             return None
         try:
-            folder = Path(head or "/").expanduser()
+            folder = expanded(head or "/")
             names = sorted(
                 entry.name
                 for entry in folder.iterdir()
@@ -106,7 +107,7 @@ class ImportDataset(FormDialog):
             return
         form = event.form
         if not form["name"].touched:
-            form["name"].put(self._free(Path(event.value).expanduser().name))
+            form["name"].put(self._free(expanded(event.value).name))
         if self._soon is not None:
             self._soon.stop()
         self._soon = self.set_timer(_WAIT_S, lambda: self._load_guess(event.value))
@@ -124,7 +125,7 @@ class ImportDataset(FormDialog):
     def _load_guess(self, folder: str) -> Message | None:
         from tui.core.documents.import_guess import guess_type
 
-        return Guessed(folder, guess_type(folder) if Path(folder).expanduser().is_dir() else None)
+        return Guessed(folder, guess_type(folder) if is_dir(folder) else None)
 
     @on(Guessed)
     def _propose(self, message: Guessed) -> None:
@@ -143,4 +144,4 @@ class ImportDataset(FormDialog):
 def _wrong_folder(text: str) -> str:
     if not text.strip():
         return "Which folder?"
-    return "" if Path(text).expanduser().is_dir() else "There is no such folder"
+    return "" if is_dir(text) else "There is no such folder"

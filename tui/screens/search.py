@@ -84,8 +84,10 @@ class SearchScreen(Remembering, Opening):
             return
         takes_text = self._run.supports_prompts and self._run.model is not None
         self.query_one(SearchHead).open(
-            "a text, id:… or file:…" if takes_text else "id:… or file:…  (this index takes no text)"
+            "a text, id:… or file:…" if takes_text else "id:… or file:…  (this index takes no text)",
+            self._mistyped,
         )
+        self._mistyped = ""
 
     @on(SearchHead.Asked)
     def _asked(self, message: SearchHead.Asked) -> None:
@@ -98,9 +100,11 @@ class SearchScreen(Remembering, Opening):
             self._ask_by(ask.ids)
         else:
             self._ask(ask)
+        self._typed = message.line
 
     @on(QueryLine.Left)
     def _leave_query(self) -> None:
+        self.show_question()
         self.focus_main()
 
     def action_history_back(self) -> None:

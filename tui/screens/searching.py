@@ -60,6 +60,7 @@ class Searching(Fetching):
         self._wrong: KitescopeError | None = None
         self._items: dict[str, Hit | SampleInfo] = {}
         self._ready = False
+        self._typed = self._mistyped = ""
 
     def body(self) -> ComposeResult:
         """The question above; the grid and beside it one picture large."""
@@ -144,6 +145,7 @@ class Searching(Fetching):
             self.tell("Choose an index first: press o.")
             return
         ask = replace(ask, narrowing=self._narrowing)
+        self._typed = ""
         self._cancel()
         self._remember_cursor()
         if ask.browses:
@@ -243,13 +245,19 @@ class Searching(Fetching):
         """The question that is shown is the one in force again."""
         if step := self._history.current:
             self._narrowing = step.ask.narrowing
+            self.show_question()
+
+    def show_question(self) -> None:
+        """The question of what is shown, in place of one that was only typed, or was not answered."""
+        if step := self._history.current:
+            self.query_one(SearchHead).show_question(step.ask.line(), step.ask.shown)
 
     def _show_step(self, step: Step) -> None:
         """Show what a step found, its question in view."""
         self._narrowing = step.ask.narrowing
         self._items.update({hit.id: hit for hit in step.hits})
         tiles = [tile(hit) for hit in step.hits] if not step.ask.browses else [None] * step.total
-        self.query_one(SearchHead).show_question(step.ask.line(), step.ask.shown)
+        self.show_question()
         self.grid.show(tiles, cursor=step.cursor)
         self._tell_facts()
 
@@ -261,6 +269,7 @@ class Searching(Fetching):
         self._reading = False
         if self._take_awaited(message):
             self._returning = 0
+            self._mistyped = self._typed
             self._settle()
             self.awaited_failed()
             if message.doing == OPENING:
@@ -300,6 +309,7 @@ class Searching(Fetching):
             self._tell_facts()
             return True
         if super().go_back():
+            self.show_question()
             return True
         if self.has_class("-large"):
             self.remove_class("-large")

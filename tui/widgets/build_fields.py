@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core.client.index_types import CONSISTENCY_LEVELS, HNSW_DEFAULT, LITE_TYPES, METRICS
+from tui.core.files import is_file
 from tui.core.vision import devices
 from tui.widgets.form import ChoiceField, Heading, TextField
 
@@ -83,11 +83,11 @@ def _wrong_device(text: str) -> str:
 def _wrong_file(text: str) -> str:
     if not text:
         return "The path of a .npy file is needed"
-    return "" if Path(text).expanduser().is_file() else "There is no such file"
+    return "" if is_file(text) else "There is no such file"
 
 
 def _wrong_ids(text: str) -> str:
-    return "" if not text or Path(text).expanduser().is_file() else "There is no such file"
+    return "" if not text or is_file(text) else "There is no such file"
 
 
 def _needed(what: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tui.core.client.index_types import HNSW_DEFAULT, LITE_TYPES, IndexSpec, Metric
+from tui.core.files import expanded
 from tui.core.indexes import BuildSpec, Crop, Source
 from tui.core.models import absolute
 from tui.core.scope import Scope
@@ -231,4 +232,4 @@ def _value(text: str) -> int | float | str:
 
 
 def _path(text: str) -> str:
-    return str(Path(text).expanduser().resolve())
+    return str(expanded(text).resolve())

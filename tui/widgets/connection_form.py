@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from textual import on
@@ -10,6 +9,7 @@ from textual import on
 from tui.core.connecting.masking import MASK, SECRETS, mask_uri
 from tui.core.connections import TYPED, edited, unmask
 from tui.core.errors import KitescopeError
+from tui.core.files import expanded, is_file
 from tui.core.settings import DATABASE, Settings, Value
 from tui.widgets.fields import Wrong
 from tui.widgets.form import ChoiceField, Field, Form, Heading, TextField
@@ -90,7 +90,7 @@ class ConnectionForm(Form):
         if text == _text(event.key, value, masked=False):
             self.edits.pop(event.key, None)
         else:
-            self.edits[event.key] = str(Path(text).expanduser()) if event.key in _FILES and text else text
+            self.edits[event.key] = str(expanded(text)) if event.key in _FILES and text else text
         self._show(leave=event.key)
 
     def _show(self, leave: str = "") -> None:
@@ -171,7 +171,7 @@ def _uri(text: str, schemes: tuple[str, ...]) -> str:
 
 
 def _file(text: str) -> str:
-    return "" if not text or Path(text).expanduser().is_file() else "There is no such file"
+    return "" if not text or is_file(text) else "There is no such file"
 
 
 def still_masked(settings: Settings) -> str:

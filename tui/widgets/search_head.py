@@ -160,10 +160,13 @@ class SearchHead(Horizontal):
         if shown is not None:
             picture.show(Subject(*shown))
 
-    def open(self, placeholder: str) -> None:
-        """Type into the line."""
+    def open(self, placeholder: str, typed: str = "") -> None:
+        """Type into the line; ``typed`` is what was wrong and is likely to be put right."""
         line = self.query_one(QueryLine)
         line.placeholder = placeholder
+        if typed:
+            line.value = typed
+            line.cursor_position = len(typed)
         # At once, as in the filter: what is typed meanwhile would be keys of the grid.
         self.screen.set_focus(line)
 

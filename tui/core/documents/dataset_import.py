@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.documents.schema import DatasetInfo, dataset_info, read
 from tui.core.errors import InvalidInput
+from tui.core.files import expanded, is_dir
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -34,10 +35,10 @@ def import_dataset(
         ReadOnly: the profile forbids it.
     """
     ws.require_writable(f"import dataset {name!r}")
-    folder = Path(directory).expanduser().resolve()
+    folder = expanded(directory).resolve()
     if type not in IMPORT_TYPES:
         raise InvalidInput(f"There is no import type {type!r}", "Types: " + ", ".join(IMPORT_TYPES))
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise InvalidInput(f"There is no folder {folder}", "Give the folder that holds the images")
     if not any(folder.iterdir()):
         raise InvalidInput(f"Folder {folder} is empty", "Give the folder that holds the images")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+from tui.core.files import expanded
+
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 _LOOK = 500  # entries; a folder of a million images is not listed for a guess
 
 
 def guess_type(directory: str | Path) -> str | None:
     """One of ``IMPORT_TYPES``, or None when nothing that can be imported is seen."""
-    folder = Path(directory).expanduser()
+    folder = expanded(directory)
     try:
         entries = list(itertools.islice(folder.iterdir(), _LOOK))
     except OSError:

@@ -15,6 +15,7 @@ from tui.core.documents.mongo import guarded
 from tui.core.documents.schema import read
 from tui.core.documents.selection import select
 from tui.core.errors import InvalidInput, KitescopeError
+from tui.core.files import expanded
 from tui.core.scope import Scope
 from tui.core.words import counted
 
@@ -215,7 +216,7 @@ def count_vectors(path: Path) -> int:
 def _read(path: Path) -> NDArray[np.float32]:
     try:
         # Not numpy.load, which takes any file that is none for a pickle.
-        array = np.lib.format.open_memmap(path.expanduser(), mode="r")
+        array = np.lib.format.open_memmap(expanded(path), mode="r")
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {path}") from error
     except (OSError, ValueError, EOFError) as error:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tui.core.files import expanded, is_dir, is_file
 from tui.core.vision import catalog
 
 TORCHVISION, HUGGING_FACE, OPEN_CLIP = "torchvision:", "huggingface:", "openclip:"
@@ -92,15 +93,15 @@ def is_on_disk(name: str) -> bool:
     place, _, weights = name.partition(":")[2].partition("@")
     if name.startswith(HUGGING_FACE):
         place = name.removeprefix(HUGGING_FACE)
-        local = Path(place).expanduser().is_dir()
+        local = is_dir(place)
         return hugging_face_config(place) is not None if local else catalog.hub_has_weights(place)
-    return Path(place).expanduser().is_dir() or Path(weights or "?").expanduser().is_file()
+    return is_dir(place) or is_file(weights or "?")
 
 
 def hugging_face_config(place: str) -> Mapping[str, Any] | None:
     """The ``config.json`` of a folder, or of a name on the hub that was downloaded; None without it."""
-    folder = Path(place).expanduser()
-    found = [folder] if folder.is_dir() else catalog.hub_snapshots(place)
+    folder = expanded(place)
+    found = [folder] if is_dir(folder) else catalog.hub_snapshots(place)
     for one in found:
         try:
             config = json.loads((one / "config.json").read_text(encoding="utf-8"))
@@ -143,15 +144,15 @@ def _folder_of(module: str) -> str | None:
 
 
 def _is_local(place: str) -> bool:
-    return place.startswith(("/", "~", ".")) or Path(place).is_dir()
+    return place.startswith(("/", "~", ".")) or is_dir(place)
 
 
 def _whole_file(name: str) -> str:
     """``PREFIX:ARCHITECTURE@FILE`` with a whole path; weights may also go by a name that is no file."""
     architecture, _, weights = name.partition("@")
-    there = weights and (_is_local(weights) or Path(weights).is_file())
+    there = weights and (_is_local(weights) or is_file(weights))
     return f"{architecture}@{_whole(weights)}" if there else name
 
 
 def _whole(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    return str(expanded(path).resolve())

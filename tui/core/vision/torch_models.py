@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
+from tui.core.files import expanded
 from tui.core.progress import OnEvent
 from tui.core.vision import catalog, devices, downloads, zoo_models
 from tui.core.vision.fusing import optimised
@@ -176,7 +177,7 @@ def _torchvision(name: str, device: Any, precision: str, on_event: OnEvent) -> T
     if checkpoint:
         module = models.get_model(architecture, weights=None)
         _cut_head(module)
-        _load_checkpoint(module, Path(checkpoint).expanduser())
+        _load_checkpoint(module, expanded(checkpoint))
     else:
         target = catalog.torch_checkpoints() / weights.url.rsplit("/", 1)[1]
         downloads.fetch(weights.url, target, on_event)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import InvalidInput
+from tui.core.files import expanded, is_file
 from tui.core.vision.naming import split_users
 
 _REMEDY = "Give package.module:callable or /path/file.py:callable"
@@ -54,7 +55,7 @@ def beside(folder: Path, *, first: bool = False) -> Iterator[None]:
 
 
 def _import(place: str, folder: str | None) -> Any:
-    path = Path(place).expanduser()
+    path = expanded(place)
     if path.suffix != ".py":
         with beside(Path(folder) if folder else Path.cwd(), first=folder is not None):
             module = importlib.import_module(place)
@@ -62,7 +63,7 @@ def _import(place: str, folder: str | None) -> Any:
             sys.path.append(there)  # what it imports later is there too
         return module
     spec = importlib.util.spec_from_file_location(f"kitescope_user_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if spec is None or spec.loader is None or not is_file(path):
         raise ImportError(f"there is no file {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
