@@ -9,19 +9,22 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from textual import on
+from textual import on, work
 from textual.app import App
 from textual.reactive import reactive
 from textual.screen import Screen
 
+import tui.screens
+import tui.widgets
 from tui import keys, paths, preferences
-from tui.messages import SearchRequested
+from tui.messages import Happened, SearchRequested
 from tui.screens.base import BaseScreen
 from tui.session import SessionApp
-from tui.state import IndexChosen
+from tui.state import Engine, EngineChanged, IndexChosen
 from tui.widgets.painting_pool import PaintingPool
 from tui.widgets.table import RowTable
 from tui.widgets.tabs import SCREENS
@@ -45,6 +48,13 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
         screen: Screen[Any] = getattr(import_module(f"tui.screens.{name}"), f"{name.capitalize()}Screen")()
         # A new screen has the styles of now; Textual would parse all of them thrice to be sure.
         screen._css_update_count = screen.app._css_update_count
+        # Those of this size, too: else every widget gets styles twice, without and with the classes of it.
+        width, height = screen.app.size
+        screen.add_class(
+            *screen._get_breakpoint_classes(width, screen.HORIZONTAL_BREAKPOINTS or []),
+            *screen._get_breakpoint_classes(height, screen.VERTICAL_BREAKPOINTS or []),
+            update=False,
+        )
         return screen
 
     return make
@@ -119,7 +129,10 @@ class Kitescope(SessionApp):
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen, until its mode is known."""
-        return _screen(self.DEFAULT_MODE)()
+        screen = _screen(self.DEFAULT_MODE)()
+        if isinstance(screen, BaseScreen):
+            screen.paint_at_once()
+        return screen
 
     def on_mount(self) -> None:
         """Show a screen at once; engines and jobs follow."""
@@ -144,6 +157,19 @@ class Kitescope(SessionApp):
     @on(RowTable.SortChanged)
     def _remember_order(self, message: RowTable.SortChanged) -> None:
         self.last = msgspec.structs.replace(self.last, sort={**self.last.sort, message.table: message.order})
+
+    @on(Happened)
+    def _have_the_rest(self, message: Happened) -> None:
+        match message.event:
+            case EngineChanged("database", Engine("ready" | "failed")):
+                self._import_rest()
+
+    @work(thread=True, exclusive=True, group="import", exit_on_error=False)
+    def _import_rest(self) -> None:
+        """What the first visit of a screen or dialog would wait for."""
+        for package in (tui.screens, tui.widgets):
+            for module in iter_modules(package.__path__, f"{package.__name__}."):
+                import_module(module.name)
 
     def job_started(self) -> None:
         """Show where it is followed."""
@@ -179,6 +205,14 @@ class Kitescope(SessionApp):
 
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        """One of the themes by name."""
+        from textual.theme import ThemeProvider
+
+        from tui.screens.palette import Palette
+
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def action_next_image_protocol(self) -> None:
         """Draw pictures another way."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +14,8 @@ from rich.console import Console
 from textual.app import App, ComposeResult
 from textual.color import Color
 from textual.command import CommandPalette
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.geometry import Region
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import Screen
@@ -25,10 +29,12 @@ from tests.ui.test_cells import seen
 from tui import keys
 from tui.app import Kitescope
 from tui.preferences import Preferences
+from tui.screens.base import BaseScreen
 from tui.screens.help import HelpScreen
 from tui.widgets.cells import beside
 from tui.widgets.dialog import Dialog
 from tui.widgets.dialogs import Ask
+from tui.widgets.form import Form, TextField
 from tui.widgets.key_table import KeyTable
 from tui.widgets.tabs import SCREENS
 
@@ -193,6 +199,57 @@ async def test_another_theme_reaches_screens_that_are_made_later(make: MakeApp) 
         app.action_show_screen("datasets")
         await until(pilot, lambda: app.current_mode == "datasets")
         assert app.screen.styles.background.brightness < 0.5
+
+
+async def test_a_screen_is_styled_when_it_is_made_and_not_whenever_it_is_seen(
+    make: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make("datasets")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await ready(pilot, app)
+        styled: list[str] = []
+        update = Stylesheet.update_nodes
+
+        def noted(self: Stylesheet, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+            every = list(nodes)
+            styled.extend(type(node).__name__ for node in every if isinstance(node, BaseScreen))
+            update(self, every, animate=animate)
+
+        monkeypatch.setattr(Stylesheet, "update_nodes", noted)
+        for mode in ("connection", "build", "connection", "datasets"):
+            app.action_show_screen(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and app.screen.is_mounted)
+            assert app.screen.has_class("-very-wide", "-high")
+        assert styled == []
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: app.screen.has_class("-narrow", "-low"))
+        assert set(styled) == {"DatasetsScreen"}
+
+
+async def test_a_long_form_is_mounted_a_few_fields_at_a_time() -> None:
+    composed: list[int] = []
+    turn = 0
+
+    class Noted(TextField):
+        def compose(self) -> ComposeResult:
+            composed.append(turn)
+            return super().compose()
+
+    class Long(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Form(*(Noted(f"f{n}", f"Field {n}") for n in range(30)))
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async with Long().run_test(size=(80, 40)) as pilot:
+        assert list(pilot.app.query_one(Form).values()) == [f"f{n}" for n in range(30)]
+    counting.cancel()
+    assert len(composed) == 30 and max(Counter(composed).values()) <= 4
 
 
 @pytest.mark.parametrize(("mode", "title"), SCREENS)

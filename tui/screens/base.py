@@ -26,6 +26,7 @@ from tui.messages import Answer, Failed, RefreshRequested
 from tui.state import AppState
 from tui.widgets.filter import FilterBar
 from tui.widgets.key_line import KeyLine
+from tui.widgets.painted import PaintedOnce
 from tui.widgets.status import StatusLine
 from tui.widgets.table import RowTable
 from tui.widgets.tabs import ScreenTabs
@@ -104,7 +105,7 @@ def core_call(
     return decorate
 
 
-class BaseScreen(Screen[None]):
+class BaseScreen(PaintedOnce, Screen[None]):
     """A screen with the app's state in ``state``; subclasses compose ``body`` and say what to focus."""
 
     MODE: ClassVar[str]

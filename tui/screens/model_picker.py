@@ -31,10 +31,11 @@ _OWN = "module:callable, torchvision:NAME@FILE, huggingface:FOLDER, openclip:FOL
 
 
 class ModelsListed(Message):
-    """Every model that is known by name."""
+    """Every model that is known by name, and a row for each."""
 
     def __init__(self, models: list[ModelInfo]) -> None:
         self.models = models
+        self.rows = [model_row(place, model) for place, model in enumerate(models)]
         super().__init__()
 
 
@@ -112,7 +113,7 @@ class ModelPicker(Dialog[str | None]):
     def _show(self, message: ModelsListed) -> None:
         self._models = {model.name: model for model in message.models}
         table = self.query_one("#models", FittedTable)
-        table.show([model_row(place, model) for place, model in enumerate(message.models)])
+        table.show(message.rows)
         if self._current in self._models:
             table.go_to(self._current)
         self._help()

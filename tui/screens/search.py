@@ -255,8 +255,8 @@ class SearchScreen(Remembering, Opening):
             self.tell("There is no picture to show large.")
             return
         if self.has_class("-large"):
-            self.remove_class("-large")
-            self.set_class(not self.has_class("-narrow"), "-alone")
+            # At once, as each change styles every widget anew.
+            self.update_classes({"-large": False, "-alone": not self.has_class("-narrow")})
         elif self.has_class("-alone"):
             self.remove_class("-alone")
         else:

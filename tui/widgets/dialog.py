@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from textual.color import Color
@@ -12,12 +12,8 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 
 from tui.widgets.cells import Beside, beside, dimmed
+from tui.widgets.painted import PaintedOnce
 
-if TYPE_CHECKING:
-    _Base = Screen[Any]
-else:
-    # A plain class for Textual, whose styles go by a screen's first base.
-    _Base = object
 Answer = TypeVar("Answer")
 # Dimmed between two looks at the keyboard; each is written for the terminal anew.
 _CELLS_AT_ONCE = 4_000
@@ -52,35 +48,17 @@ _behind: WeakKeyDictionary[Screen[Any], dict[int, Dimmed]] = WeakKeyDictionary()
 """Lines of each screen as they were last seen behind a dialog, by number."""
 
 
-class Behind(_Base):
+class Behind(PaintedOnce):
     """A modal screen that opens at once, also over a screen full of pictures.
 
     Textual dims what is below a style at a time, and each cell of a picture has a style of its own: that
     takes some tenths of a second. Here lines are dimmed as a whole where they know how, and only once,
     though Textual asks for all of them whenever a cell is painted, be it for a blinking cursor. What was
     not seen behind a dialog yet is dimmed when the dialog is there already, some lines at a time.
-
-    And Textual paints a new screen before it is laid out, then laid out, then once more: here once.
     """
 
-    _held = True
-    _wanted = False
     _dimmed_to = 0
     _goes_on = False
-
-    def _on_timer_update(self) -> None:
-        """The time to paint: what was asked for since the last one, and what the layout asks for now."""
-        self._held = True
-        super()._on_timer_update()
-        self._held = False
-        if self._wanted:
-            self._compositor_refresh()
-
-    def _compositor_refresh(self) -> None:
-        """Paint, when it is time."""
-        self._wanted = self._held
-        if not self._held:
-            super()._compositor_refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines of the screen below, under the background of this one."""

@@ -42,8 +42,16 @@ from tui.widgets.text import plain
 __all__ = ["ChoiceField", "Field", "Form", "Heading", "TextField"]
 
 
+_AT_ONCE = 4  # fields
+
+
 class _Fields(VerticalScroll, inherit_bindings=False):
     """Scrolls to the focused field, and takes no keys of its own: up and down are the form's."""
+
+    async def mount_composed_widgets(self, widgets: list[Widget]) -> None:
+        """Mount some fields at a time: all at once would be a hundred widgets before a key is heard."""
+        for start in range(0, len(widgets), _AT_ONCE):
+            await self.mount_all(widgets[start : start + _AT_ONCE])
 
 
 class Form(Vertical):
