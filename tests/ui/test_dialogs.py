@@ -146,7 +146,7 @@ async def test_many_lines_are_dimmed_a_part_at_a_time_when_the_dialog_is_there()
         await until(pilot, lambda: found and found[-1] == _HEIGHT)
         assert found[0] == 0 and sorted(found) == found
         steps = [after - before for before, after in pairwise(found)]
-        assert max(steps) == 4_000 // _WIDTH
+        assert max(steps) == 2_500 // _WIDTH
 
 
 async def test_a_dialog_is_painted_when_it_is_laid_out() -> None:

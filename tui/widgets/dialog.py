@@ -16,7 +16,7 @@ from tui.widgets.painted import PaintedOnce
 
 Answer = TypeVar("Answer")
 # Dimmed between two looks at the keyboard; each is written for the terminal anew.
-_CELLS_AT_ONCE = 4_000
+_CELLS_AT_ONCE = 2_500
 
 
 class Dimmed(Beside):

@@ -17,7 +17,7 @@ else:
     _Base = object
 
 
-_AT_ONCE_S = 0.01  # a frame has sixteen milliseconds
+_AT_ONCE_S = 0.005  # a frame has sixteen milliseconds, and others work in it, too
 
 
 class PaintedOnce(_Base):
