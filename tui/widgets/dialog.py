@@ -64,7 +64,7 @@ class Behind(PaintedOnce):
         """The lines of the screen below, under the background of this one."""
         stack, colour = self.app.screen_stack, self.styles.background
         below = stack[stack.index(self) - 1] if self in stack[1:] else None
-        if below is None or below.size != self.size or not 0 < colour.a < 1:
+        if below is None or below._compositor.size != self.size or not 0 < colour.a < 1:
             return super().render_lines(crop)
         whole = Region(0, crop.y, self.size.width, crop.height)
         # No public name answers lines that are not joined yet; Textual's own way starts here, too.
