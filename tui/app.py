@@ -249,9 +249,9 @@ class Kitescope(SessionApp):
 
 def favour_the_loop() -> None:
     """Set the interpreter so that neither garbage nor other threads keep a key waiting."""
-    # Often, and little at a time: a look at ten thousand new objects takes some milliseconds. It is looked at
-    # those that have become old after a hundred such looks, and at everything hardly ever.
-    gc.set_threshold(10_000, 100, 50)
+    # Often, and little at a time: to look at five thousand new objects takes some milliseconds. What has
+    # become old is looked at after two hundred such looks, and everything hardly ever.
+    gc.set_threshold(5_000, 200, 50)
     # A thread that asks an engine gives way after a millisecond, not five.
     sys.setswitchinterval(0.001)
 

@@ -352,6 +352,23 @@ async def test_tiles_that_are_not_known_are_asked_for(tmp_path: Path) -> None:
         assert grid.current == known[-1]
 
 
+async def test_more_results_leave_the_lines_that_are_seen_as_they_are(tmp_path: Path) -> None:
+    app = Pictures(PictureGrid())
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.query_one(PictureGrid)
+        every = tiles(tmp_path, 200)
+        grid.show(every[:100])
+        await until(pilot, lambda: grid.subjects() and all(map(grid.drawing, grid.subjects())))
+        seen = [grid.render_line(y) for y in range(grid.layout_now.block)]
+        grid.put(100, every[100:])
+        assert all(grid.render_line(y)._parts[0] is line._parts[0] for y, line in enumerate(seen))
+        grid.go_to(199)
+        await until(pilot, lambda: "n199" in screen_text(app))
+        changed = Tile("0199", Subject(every[0].subject.path), "0.5", "other")
+        grid.put(199, [changed])
+        await until(pilot, lambda: "other" in screen_text(app))
+
+
 async def test_marks_and_zoom(tmp_path: Path) -> None:
     app = Pictures(PictureGrid())
     async with app.run_test(size=(80, 24)) as pilot:

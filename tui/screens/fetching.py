@@ -114,6 +114,8 @@ class Fetching(Looking):
             found = samples_by_id(ws, replace(self._scope(Ask(), run), limit=None), one)
             if found:
                 ask = replace(ask, shown=(found[0].filepath, found[0].box, tile(found[0]).label))
+        for hit in result.hits:
+            tile(hit)
         return Found(ask, offset, result)
 
     @core_call("remembering the search", exclusive=False)

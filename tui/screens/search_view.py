@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
     from tui.core.search import Hit
     from tui.state import AppState
 
+_MOST_TILES = 20_000
 
+
+@lru_cache(_MOST_TILES)
 def tile(item: Hit | SampleInfo) -> Tile:
-    """The thumbnail of a result or of a sample, its file's name standing in for a label."""
+    """The thumbnail of a result or of a sample, its file's name standing in for a label.
+
+    It is remembered: the thread that read a thousand results makes their tiles, the event loop shows them.
+    """
     label = item.label or Path(item.filepath).stem
     score = getattr(item, "score", None)
     return Tile(

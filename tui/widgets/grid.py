@@ -58,7 +58,13 @@ class PictureGrid(TileView, can_focus=True):
         end = start + len(tiles)
         self.tiles.extend([None] * (end - len(self.tiles)))
         self.tiles[start:end] = tiles
-        self.draw_again()
+        self._keep_visible()
+        wide = self.layout_now.columns
+        # A thousand more results are nothing to draw anew for what is seen already.
+        self._forget_rows(set(range(start // wide, -(-end // wide))))
+        self._painter.want(self.subjects(), self.picture_size)
+        self._ask()
+        self.refresh()
         if start <= self.cursor < end:
             self.post_message(self.Moved(self.cursor))
 

@@ -203,7 +203,12 @@ class TileView(PictureWidget):
         if key not in self._lines:
             if len(self._lines) > _KEPT_LINES:
                 self._lines.clear()
-            self._lines[key] = self._with_bar(self._line(at, line), size.width, key[1])
+            row, inside = divmod(line, at.block)
+            composed = self._row_lines(at, row) if inside else [self._frame_line(at, row)]
+            # The lines of a row are wanted together, and they share what has to be looked up.
+            for number, each in enumerate(composed, line if not inside else row * at.block + 1):
+                bar = self._has_bar(at, number - self.top * at.block, size.height)
+                self._lines[number, bar] = self._with_bar(each, size.width, bar)
         return self._lines[key]
 
     def _with_bar(self, line: Strip, width: int, bar: bool) -> Strip:
@@ -211,15 +216,14 @@ class TileView(PictureWidget):
         end = Segment("▐", self._style("bar")) if bar else Segment(" ", self._style(""))
         return beside([line, blank, _strip(end, 1)])
 
-    def _line(self, at: Layout, line: int) -> Strip:
-        row, inside = divmod(line, at.block)
-        if inside == 0:
-            return self._frame_line(at, row)
-        parts: list[Strip] = []
+    def _row_lines(self, at: Layout, row: int) -> list[Strip]:
+        """A row of pictures and their captions, without the frame above."""
+        cells: list[Sequence[Strip]] = []
         for column in range(at.columns):
-            index = row * at.columns + column
-            parts += [self._edge(at, row, column), self._cell_line(at, index, inside - 1)]
-        return beside([*parts, self._edge(at, row, at.columns)])
+            cells += [[self._edge(at, row, column)] * (at.height + 1)]
+            cells += [self._cell_lines(at, row * at.columns + column)]
+        cells += [[self._edge(at, row, at.columns)] * (at.height + 1)]
+        return [beside(parts) for parts in zip(*cells, strict=True)]
 
     def _frame_line(self, at: Layout, row: int) -> Strip:
         """The line above a row, which is also the one below the row before."""
@@ -242,19 +246,22 @@ class TileView(PictureWidget):
             text = "▐" if column == cursor_column else "▌"
         return _strip(Segment(text, self._style("frame")), 1)
 
-    def _cell_line(self, at: Layout, index: int, y: int) -> Strip:
+    def _cell_lines(self, at: Layout, index: int) -> list[Strip]:
+        """A picture and its caption."""
+        blank = Strip.blank(at.width, self._style(""))
         tile = self.tiles[index] if index < len(self.tiles) else None
         if tile is None:
-            dots = index < len(self.tiles) and y == at.height // 2
-            text = "·".center(at.width) if dots else " " * at.width
-            return Line([Segment(text, self._style("caption" if dots else ""))], at.width)
-        if y == at.height:
-            return self._caption(at, tile, index)
+            lines = [blank] * (at.height + 1)
+            if index < len(self.tiles):
+                lines[at.height // 2] = Line(
+                    [Segment("·".center(at.width), self._style("caption"))], at.width
+                )
+            return lines
         drawing = self._painter.get(tile.subject, (at.width, at.height))
-        if drawing is None or y >= len(drawing.lines):
+        if drawing is None:
             self._incomplete.add(index // at.columns)
-            return Strip.blank(at.width, self._style(""))
-        return drawing.lines[y]
+        lines = list(drawing.lines) if drawing else [blank] * at.height
+        return [*lines, self._caption(at, tile, index)]
 
     def _caption(self, at: Layout, tile: Tile, index: int) -> Strip:
         """Mark, score and label, as far as there is room."""

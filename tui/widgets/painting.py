@@ -263,6 +263,8 @@ def main() -> None:
 
     Image.preinit()
     os.nice(_NICE)
+    if hasattr(os, "SCHED_BATCH"):  # Linux: whoever waits for a key is not stopped each time a picture comes
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     serve(_answer)
 
 
