@@ -228,9 +228,11 @@ class Kitescope(SessionApp):
 
     def _hung_up(self, number: int, _frame: FrameType | None) -> None:
         """Remember the place when the terminal is lost, and end as one does then."""
-        self._remember_place()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        try:
+            self._remember_place()
+        finally:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def _remember_place(self) -> None:
         index = self.state.index

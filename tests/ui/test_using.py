@@ -96,7 +96,7 @@ async def test_results_are_tagged_saved_and_exported(
         await until(pilot, lambda: isinstance(app.screen, Pick))
         await pilot.press("down", "enter")
         await _answer(pilot, app, str(tmp_path / "found.json"))
-        await until(pilot, lambda: "is there already" in told(app))
+        await until(pilot, lambda: f"Exporting {tmp_path / 'found.json'} is there already" in told(app))
     dataset.delete_saved_view("like_the_first")
     dataset.untag_samples(["[b]two"])
 

@@ -13,8 +13,9 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from tui.core.errors import KitescopeError
 from tui.core.words import counted
-from tui.messages import Answer, RefreshRequested
+from tui.messages import Answer, Failed, RefreshRequested
 from tui.screens.asks import Narrowing
 from tui.screens.base import core_call
 from tui.screens.searching import Searching
@@ -208,7 +209,10 @@ class Using(Searching):
 
     @core_call("using results", exclusive=False)
     def _load_use(self, doing: str, act: Callable[[Workspace], Used]) -> Message | None:
-        return act(self.kitescope.workspace)
+        try:
+            return act(self.kitescope.workspace)
+        except KitescopeError as error:
+            return Failed(error, doing)
 
     @on(Used)
     def _used(self, message: Used) -> None:
