@@ -59,9 +59,10 @@ class PictureGrid(TileView, can_focus=True):
         self.tiles.extend([None] * (end - len(self.tiles)))
         self.tiles[start:end] = tiles
         self._keep_visible()
-        wide = self.layout_now.columns
-        # A thousand more results are nothing to draw anew for what is seen already.
-        self._forget_rows(set(range(start // wide, -(-end // wide))))
+        at = self.layout_now
+        filled = range(start // at.columns, -(-end // at.columns))
+        # A thousand more results are no reason to draw anew what is seen already.
+        self._forget_rows({row for row in (line // at.block for line, _ in self._lines) if row in filled})
         self._painter.want(self.subjects(), self.picture_size)
         self._ask()
         self.refresh()
