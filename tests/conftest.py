@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -62,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in _strangers(dict(os.environ)):
         del os.environ[name]
     os.environ.update(_home_environment(Path(_SESSION_HOME.name)))
+    # Who runs tests in the background may have them ignore these, and all that they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
