@@ -24,6 +24,7 @@ from termios import TIOCSWINSZ
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tests.bench._sides import Bench, Memory, clustered, engines, workspace
 
@@ -63,6 +64,7 @@ def run(quick: bool) -> list[dict[str, object]]:
             "ours": found["memory"],
             "goal": "<= 200",
         },
+        {"measure": "memory of the processes that paint then, MB", "ours": found["painters"]},
     ]
     for what, times in (("ids", found["ids"]), ("the first screen of pictures", found["pictures"])):
         rows += [
@@ -217,7 +219,15 @@ async def _measure(app: Any, facts: dict[str, Any]) -> dict[str, Any]:
         "visit": visit,
         "loaded": len(screen.grid.tiles),
         "memory": memory.peak(),
+        "painters": _painters(),
     }
+
+
+def _painters() -> float:
+    """MB that only the processes that paint use."""
+    every = psutil.Process().children()
+    mine = [one for one in every if "tui.widgets.painting" in one.cmdline()]
+    return sum(one.memory_full_info().uss for one in mine) / 2**20
 
 
 def _seen(grid: Any) -> list[Any]:
