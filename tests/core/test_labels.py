@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tui.core.documents.labels import MOST_LABELS, Label, sample_detail
+from tui.core.documents.label import Label
+from tui.core.documents.labels import MOST_LABELS, sample_detail
 from tui.core.vision.overlay import OWN_COLOUR, colour_of, draw_labels
 from tui.core.workspace import Workspace
 

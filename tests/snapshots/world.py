@@ -18,7 +18,8 @@ from tui.app import Kitescope
 from tui.core import datasets, search
 from tui.core.datasets import DatasetDetail, DatasetInfo, FieldInfo, SampleInfo, Scope
 from tui.core.documents import labels, run_list
-from tui.core.documents.labels import Label, SampleDetail
+from tui.core.documents.label import Label
+from tui.core.documents.labels import SampleDetail
 from tui.core.filling import planning
 from tui.core.indexes import BuildPlan, BuildSpec, Source
 from tui.core.progress import Skipped

@@ -21,7 +21,7 @@ from PIL import Image
 from tests.ui.conftest import ready, until
 from tests.ui.graphics import kitty_pictures
 from tui.app import Kitescope
-from tui.core.documents.labels import Label
+from tui.core.documents.label import Label
 from tui.widgets import painting, painting_pool
 from tui.widgets.painting import KittyPicture, Order, Painted, Subject, Unpainted, paint
 from tui.widgets.painting_pool import PaintingPool
@@ -155,9 +155,10 @@ def test_a_painter_gives_way_to_others(tmp_path: Path, pool: PaintingPool) -> No
 
 
 def test_a_painter_is_small_and_knows_no_screen(tmp_path: Path) -> None:
+    labelled = order(tmp_path, labels=(Label("boxes", "cat", box=(0.2, 0.2, 0.5, 0.5)),))
     code = (
-        "import sys; from tui.widgets.painting import *; "
-        f"print(len(paint({order(tmp_path)!r}).codes)); "
+        "import sys; from tui.widgets.painting import *; from tui.core.documents.label import Label; "
+        f"print(len(paint({labelled!r}).codes)); "
         "print([name for name in ('textual', 'rich', 'numpy', 'bson') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

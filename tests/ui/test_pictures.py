@@ -21,7 +21,7 @@ from textual.strip import Strip
 from textual.widgets import Label as Words
 
 from tests.ui.conftest import screen_text, until
-from tui.core.documents.labels import Label
+from tui.core.documents.label import Label
 from tui.preferences import ImageProtocol
 from tui.widgets import protocols
 from tui.widgets.cells import Written

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from tui.widgets.text import plain
 
 if TYPE_CHECKING:
-    from tui.core.documents.labels import Label
+    from tui.core.documents.label import Label
 
 _LONGEST = 24
 

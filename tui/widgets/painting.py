@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-    from tui.core.documents.labels import Label
+    from tui.core.documents.label import Label
 
 _log = logging.getLogger(__name__)
 Box = tuple[float, float, float, float]

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
+from tui.core.documents.label import Label, Point
 from tui.core.documents.mongo import guarded
 from tui.core.documents.schema import LABELS, Field, Record, read
 from tui.core.documents.scopes import Box
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
-
-Point = tuple[float, float]
 
 MOST_LABELS = 300
 """More on one picture could not be told apart."""
@@ -27,48 +26,6 @@ _SKIPPED = frozenset({"id", "filepath", "tags", "created_at", "last_modified_at"
 # Masks and numbers say nothing to narrow or count by, but they can be shown.
 _SHOWN = LABELS | {"Segmentation", "Heatmap", "Regression"}
 _WORDS = (str, bool, int, float, date)
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One label of a picture; coordinates are relative to its size.
-
-    Attributes:
-        field: the label field.
-        name: what it says, as the data has it.
-        confidence: of a prediction.
-        id: the label's own id.
-        box: of a detection; with ``mask`` the mask fills it, otherwise a mask fills the picture.
-        lines: of a polyline, each open or, with ``closed``, closed.
-        points: of keypoints.
-        mask: as the database has it: the compressed bytes of ``numpy.save``.
-        mask_path: a file with the mask instead.
-        heat: of a heatmap, whose map is then the mask: the values of nothing and of most. None in it
-            stands for what FiftyOne assumes: 0, and 1 for floats, 255 for integers, 65,535 in a 16-bit file.
-    """
-
-    field: str
-    name: str = ""
-    confidence: float | None = None
-    id: str = ""
-    box: Box | None = None
-    lines: tuple[tuple[Point, ...], ...] = ()
-    closed: bool = False
-    points: tuple[Point, ...] = ()
-    mask: bytes | None = None
-    mask_path: str | None = None
-    heat: tuple[float | None, float | None] | None = None
-
-    @property
-    def text(self) -> str:
-        """Name and confidence."""
-        sure = "" if self.confidence is None else f"{self.confidence:.2f}"
-        return " ".join(filter(None, (self.name, sure)))
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it has a place on the picture; otherwise it is about all of it."""
-        return bool(self.box or self.lines or self.points or self.mask or self.mask_path)
 
 
 @dataclass(frozen=True, slots=True)
