@@ -117,6 +117,18 @@ def test_a_painter_that_was_killed_is_replaced(tmp_path: Path, pool: PaintingPoo
     assert second.pid != first.pid
 
 
+def test_painters_that_were_all_killed_are_no_fault_of_a_picture(tmp_path: Path, pool: PaintingPool) -> None:
+    wanted = order(tmp_path)
+    taken = [pool._take(), pool._take()]
+    for child in taken:
+        assert child is not None
+        pool._give_back(child)
+        child.kill()
+    wait_for(lambda: all(gone(child.pid) for child in taken if child))
+    assert pool.paint(wanted) == paint(wanted)
+    assert len(painters()) == 1
+
+
 def test_the_end_does_not_wait_for_a_file_that_hangs(tmp_path: Path, fragile: PaintingPool) -> None:
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(fragile.paint, order(tmp_path, "hang.png"))

@@ -115,7 +115,7 @@ class Fetching(Looking):
             if found:
                 ask = replace(ask, shown=(found[0].filepath, found[0].box, tile(found[0]).label))
         for hit in result.hits:
-            tile(hit)
+            tile(hit)  # remembered, so that the event loop need not make them
         return Found(ask, offset, result)
 
     @core_call("remembering the search", exclusive=False)

@@ -79,6 +79,10 @@ class PaintingPool:
         with self._lock:
             if self._closed:
                 return None
+            # Several may have been killed at once, for want of memory.
+            for dead in [one for one in self._free if not one.alive]:
+                self._free.remove(dead)
+                dead.close()
             child = self._free.pop() if self._free else Child(_PROGRAM, environment=_terminal())
             self._busy.add(child)
             return child

@@ -49,6 +49,11 @@ class Child:
         """The process's id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def ask(self, question: object) -> Any:
         """Send a question, wait for its answer.
 
