@@ -251,6 +251,24 @@ def test_a_service_that_ends_just_as_it_is_joined_is_joined_anew(
     assert late.ask("len(joined)") == 2
 
 
+# Between its fork and its exec, the child of the helper holds the port on which the helper itself listens.
+SLOW_TO_EXEC = """
+import subprocess, sys, time
+if "--51-service" in sys.orig_argv:
+    def popen(self, *arguments, init=subprocess.Popen.__init__, **options):
+        init(self, *arguments, preexec_fn=lambda: time.sleep(2), **options)
+    subprocess.Popen.__init__ = popen
+"""
+
+
+def test_the_port_of_the_helper_is_not_taken_for_that_of_mongod(
+    folder: Path, program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_EXEC)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ".")]))
+    assert program().ask(MAKE.format("kept")) == "kept"
+
+
 def test_a_suspended_service_is_told(folder: Path, program: Callable[..., Program]) -> None:
     first, second = program(), program()
     first.ask(MAKE.format("kept"))

@@ -85,12 +85,16 @@ def find(folder: Path) -> Found:
             continue
         if _SERVICE in command:
             helpers.append(process)
-        elif Path(command[0]).name.startswith("mongod"):
+        elif _is_mongod(command):
             mongod = process
             # Only FiftyOne starts mongod like this; any other is the user's own and never ended.
             fiftyones = processes.option(command, "--port") == "0" and "--nounixsocket" in command
     port = processes.listening_port(mongod) if mongod is not None else None
     return Found(tuple(helpers), mongod, fiftyones, port)
+
+
+def _is_mongod(command: list[str]) -> bool:
+    return bool(command) and Path(command[0]).name.startswith("mongod")
 
 
 def _on_folder(command: list[str], folder: Path) -> bool:
@@ -237,7 +241,8 @@ def _wait_for_port(helper: psutil.Process, folder: Path) -> int:
             break
         with suppress(psutil.Error):
             for child in helper.children(recursive=True):
-                if (port := processes.listening_port(child)) is not None:
+                # Before its exec it still is a copy of the helper, with the port on which the helper listens.
+                if _is_mongod(child.cmdline()) and (port := processes.listening_port(child)) is not None:
                     return port
         time.sleep(0.05)
     found = find(folder)
