@@ -192,6 +192,30 @@ def test_views_that_hold_no_samples_are_refused(workspace: Workspace, unique_nam
         datasets.count(workspace, Scope(dataset.name, view="patches"))
 
 
+def test_the_saved_views_to_choose_from_are_those_that_are_not_refused(
+    workspace: Workspace, unique_name: Name
+) -> None:
+    dataset = make_dataset(workspace, unique_name("views"), 4)
+    assert datasets.dataset_detail(workspace, dataset.name).left_out == ""
+    dataset.save_view("chosen", dataset.select(dataset.values("id")[:2]))
+    dataset.save_view("patches", dataset.match_tags("train").to_patches("boxes").limit(2))
+    detail = datasets.dataset_detail(workspace, dataset.name)
+    assert detail.saved_views == ("chosen", "patches") and detail.sample_views == ("chosen",)
+    assert detail.left_out == "Saved view patches is left out: it holds patches, not samples"
+    dataset.save_view("by number", dataset.group_by("number"))
+    dataset.save_view("flat", dataset.group_by("number", flat=True))
+    dataset.save_view("flat again", dataset.group_by("number").flatten())
+    dataset.save_view("both", dataset.limit(1).concat(dataset.skip(2)))
+    detail = datasets.dataset_detail(workspace, dataset.name)
+    assert detail.other_views == {"patches": "patches", "by number": "groups"}
+    assert detail.left_out == "2 saved views are left out: they hold groups or patches, not samples"
+    for name in detail.sample_views:
+        assert datasets.count(workspace, Scope(dataset.name, view=name)) > 0
+    for name in detail.other_views:
+        with pytest.raises(InvalidInput, match="Saved view"):
+            datasets.count(workspace, Scope(dataset.name, view=name))
+
+
 def test_vectors_of_a_field_keep_order_and_leave_gaps_out(workspace: Workspace, unique_name: Name) -> None:
     dataset = make_dataset(workspace, unique_name("field"), 6)
     scope = Scope(dataset.name)

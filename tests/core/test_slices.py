@@ -54,7 +54,14 @@ def test_a_grouped_dataset_is_read_by_its_slices_or_a_view_of_one(
         found = [item.filepath for item in datasets.items(workspace, scope, ids)]
         assert sorted(found) == sorted(stock.values("filepath"))
         assert sorted(datasets.scope_view(workspace, scope).values("id")) == sorted(ids)
-    assert datasets.dataset_detail(workspace, dataset.name).slices == ("left", "right", "cloud")
+    dataset.save_view("few groups", dataset.limit(2))
+    dataset.save_view("left groups", dataset.select_group_slices("left", flat=False))
+    detail = datasets.dataset_detail(workspace, dataset.name)
+    assert detail.slices == ("left", "right", "cloud")
+    assert detail.sample_views == ("right",)
+    for name in detail.other_views:
+        with pytest.raises(InvalidInput, match="grouped"):
+            datasets.count(workspace, Scope(dataset.name, view=name))
     with pytest.raises(InvalidInput, match="point-cloud"):
         datasets.count(workspace, Scope(dataset.name, slices=("cloud",)))
     with pytest.raises(UnknownName, match="slice 'rigt'"):

@@ -87,6 +87,16 @@ async def _choose(pilot, app: Kitescope, key: str, value: str) -> None:
     raise AssertionError(f"{key} has no {value}")
 
 
+async def test_a_view_of_patches_is_not_offered(make_app: MakeApp, dataset: Any) -> None:
+    dataset.save_view("boxes", dataset.to_patches("boxes"))
+    app = _opened(make_app, dataset)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: "few" in dict(_form(app).choice("view")._options))
+        assert "boxes" not in dict(_form(app).choice("view")._options)
+        _form(app).go_to("view")
+        await until(pilot, lambda: "Saved view boxes is left out: it holds patches," in screen_text(app))
+
+
 async def test_every_field_is_in_the_specification(make_app: MakeApp, dataset: Any):
     app = _opened(make_app, dataset)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -170,6 +170,21 @@ async def test_a_view_is_asked_for_whichever_reading_of_its_dataset_ends(
         await dialog(pilot, ChooseView)
 
 
+async def test_views_of_patches_are_no_part_to_choose(
+    make_app: MakeApp, dataset: str, workspace: Workspace
+) -> None:
+    made = workspace.fiftyone().load_dataset(dataset)
+    made.save_view("heads", made.to_patches("parts"))
+    app = make_app(last=HERE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, dataset)
+        await pilot.press("v")
+        form = await dialog(pilot, ChooseView)
+        assert [value for value, _ in form.choice("view")._options] == ["", "first three"]
+        await until(pilot, lambda: form.current is form["view"])
+        assert "Saved view heads is left out: it holds patches, not samples" in screen_text(app)
+
+
 async def test_a_part_is_chosen_and_counted(make_app: MakeApp, dataset: str) -> None:
     app = make_app(last=HERE)
     async with app.run_test(size=(80, 24)) as pilot:

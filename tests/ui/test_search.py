@@ -65,6 +65,7 @@ def digits(
         )
         first["note"] = "[i]read me"
         first.save()
+        dataset.save_view("loops", dataset.to_patches("parts"))
         dataset.save_view("threes", dataset.match(fo.ViewField("ground_truth.label") == "3"))
         items = [Item(str(n), str(n), file) for n, file in enumerate(files)]
         vectors = [row for batch in embed(items, load_model(BUILTIN)) for row in batch.vectors]
@@ -219,6 +220,23 @@ async def test_narrowed_to_a_view_a_tag_and_a_label_and_everything_again(
         await until(pilot, lambda: "Nothing is in" in screen_text(app))
         await narrow("everything")
         await until(pilot, lambda: len(view.grid.tiles) == 100)
+
+
+async def test_a_view_of_patches_is_not_offered_and_the_list_says_so(
+    make_app: MakeApp, digits: dict[str, str]
+) -> None:
+    app = make_app(search=(DATASET, KEY))
+    said = "Saved view loops is left out: it holds patches, not samples"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await browsing(pilot, app)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, Pick) and "view   threes" in screen_text(app))
+        assert "view   loops" not in screen_text(app) and said in screen_text(app)
+        await pilot.press(*"loops")
+        await until(pilot, lambda: "threes" not in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SearchScreen) and f"{said}." in told(app))
+        assert not facts(app).busy and not facts(app).narrowed
 
 
 async def test_narrowed_to_the_marked_and_to_what_a_model_was_sure_of(

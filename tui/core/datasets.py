@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as default
 from typing import TYPE_CHECKING, Any
 
 from tui.core import ledger
@@ -24,6 +25,7 @@ from tui.core.documents.scopes import (
     scope_ids,
     scope_view,
 )
+from tui.core.documents.views import views_of
 from tui.core.errors import KitescopeError
 from tui.core.filling import leases
 from tui.core.scope import Scope
@@ -81,7 +83,10 @@ class EmbeddingsField:
 
 @dataclass(frozen=True, slots=True)
 class DatasetDetail:
-    """Everything worth choosing from in one dataset. Counts are of samples, or of labels per label."""
+    """Everything worth choosing from in one dataset. Counts are of samples, or of labels per label.
+
+    ``other_views`` are the saved views that do not consist of samples, each with what it consists of.
+    """
 
     info: DatasetInfo
     fields: tuple[FieldInfo, ...]
@@ -92,6 +97,22 @@ class DatasetDetail:
     patches_fields: tuple[str, ...]
     embeddings_fields: tuple[EmbeddingsField, ...]
     slices: tuple[str, ...] = ()
+    other_views: Mapping[str, str] = default(default_factory=dict)
+
+    @property
+    def sample_views(self) -> tuple[str, ...]:
+        """The saved views that a part of the dataset can be chosen by."""
+        return tuple(view for view in self.saved_views if view not in self.other_views)
+
+    @property
+    def left_out(self) -> str:
+        """Why not every saved view is among them, in a sentence; empty when every one is."""
+        others = list(self.other_views)
+        if not others:
+            return ""
+        whose = f"Saved view {others[0]} is" if len(others) == 1 else f"{len(others):,} saved views are"
+        held = " or ".join(sorted(set(self.other_views.values())))
+        return f"{whose} left out: {'it holds' if len(others) == 1 else 'they hold'} {held}, not samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +146,18 @@ def dataset_detail(ws: Workspace, name: str) -> DatasetDetail:
     record = read(ws, name)
     with guarded():
         samples = ws.database()[record.collection]
-        views = ws.database()["views"].find({"_id": {"$in": list(record.saved_views)}}, {"name": 1})
+        views = views_of(ws, record)
         return DatasetDetail(
             info=dataset_info(ws, record),
             fields=tuple(FieldInfo(field.path, field.kind) for field in record.walk()),
             label_fields={field.path: _label_counts(samples, field) for field in record.label_fields()},
-            saved_views=tuple(sorted(view["name"] for view in views)),
+            saved_views=tuple(views),
             tags=_counts(samples, "tags", "tags"),
             runs=tuple(sorted(record.runs)),
             patches_fields=tuple(field.path for field in record.patches_fields()),
             embeddings_fields=_embeddings_fields(samples, record),
             slices=tuple(record.slices),
+            other_views={name: held for name, held in views.items() if held},
         )
 
 

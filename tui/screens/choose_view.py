@@ -51,8 +51,8 @@ class ChooseView(FormDialog):
         where, value = now.where[0] if now.where else ("", "")
         fields: list[Field] = []
         if detail.saved_views:
-            views = [("", "any"), *((name, name) for name in detail.saved_views)]
-            fields.append(ChoiceField("view", "Saved view", views, now.view or ""))
+            views = [("", "any"), *((name, name) for name in detail.sample_views)]
+            fields.append(ChoiceField("view", "Saved view", views, now.view or "", hint=detail.left_out))
         if detail.tags:
             fields.append(_tags(detail.tags, now.tags))
         fields += _where(detail, where, value)

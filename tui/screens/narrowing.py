@@ -10,7 +10,7 @@ from tui.screens.asks import Narrowing
 if TYPE_CHECKING:
     from tui.core.datasets import DatasetDetail
 
-EVERYTHING, OTHER, MARKED = "everything", "other", "marked"
+EVERYTHING, OTHER, MARKED, LEFT_OUT = "everything", "other", "marked", "left out"
 _SURE = ".confidence"
 
 
@@ -29,8 +29,11 @@ def options(detail: DatasetDetail, now: Narrowing, marked: int) -> list[tuple[st
         listed.append((EVERYTHING, "  everything again"))
     if marked or now.marked:
         add(MARKED, f"the {marked or len(now.marked):,} marked", bool(now.marked))
-    for view in detail.saved_views:
+    for view in detail.sample_views:
         add(f"view\n{view}", f"view   {view}", now.view == view)
+    if detail.left_out:
+        # With their names, by which the list is filtered.
+        add("\n".join((LEFT_OUT, *detail.other_views)), detail.left_out, False)
     for tag, count in detail.tags.items():
         add(f"tag\n{tag}", f"tag    {tag}  ({count:,})", tag in now.tags)
     for field, counts in detail.label_fields.items():

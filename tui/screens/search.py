@@ -15,7 +15,7 @@ from tui.messages import Happened
 from tui.screens.asks import Ask, Narrowing, parse
 from tui.screens.base import core_call
 from tui.screens.fetching import BROWSING
-from tui.screens.narrowing import EVERYTHING, MARKED, OTHER, narrowed, options
+from tui.screens.narrowing import EVERYTHING, LEFT_OUT, MARKED, OTHER, narrowed, options
 from tui.screens.opening import Opening
 from tui.screens.remembering import Remembering
 from tui.screens.search_messages import Looked
@@ -182,6 +182,9 @@ class SearchScreen(Remembering, Opening):
         if chosen == MARKED:
             marked = () if now.marked else tuple(sorted(self.grid.marks))
             self._narrow_to(replace(now, marked=marked))
+            return
+        if chosen and chosen.startswith(LEFT_OUT):
+            self.tell(f"{message.detail.left_out}.")
             return
         if chosen and chosen.startswith(OTHER):
             chosen = await self._typed_condition(chosen.partition("\n")[2])

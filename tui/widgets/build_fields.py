@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Fields = tuple[Heading | ChoiceField | TextField, ...]
 _SOURCES = (("built-in", "built-in"), ("model", "a model"), ("field", "a field"), ("file", "a .npy file"))
+OF_VIEW = "Only the samples of a saved view"
 _METRIC_NAMES = {"dotproduct": "dot product"}
 
 
@@ -113,7 +114,7 @@ def scope_fields() -> Fields:
             hint="The slices of this grouped dataset to index; spaces between",
         ),
         *_crop_fields(),
-        ChoiceField("view", "Saved view", [("", "every sample")], hint="Only the samples of a saved view"),
+        ChoiceField("view", "Saved view", [("", "every sample")], hint=OF_VIEW),
         TextField(
             "tags",
             "Tags",

@@ -13,7 +13,15 @@ from tui.core.files import expanded
 from tui.core.indexes import BuildSpec, Crop, Source
 from tui.core.models import absolute
 from tui.core.scope import Scope
-from tui.widgets.build_fields import index_fields, pairs, scope_fields, source_fields, words, work_fields
+from tui.widgets.build_fields import (
+    OF_VIEW,
+    index_fields,
+    pairs,
+    scope_fields,
+    source_fields,
+    words,
+    work_fields,
+)
 from tui.widgets.form import Form
 
 if TYPE_CHECKING:
@@ -52,9 +60,10 @@ class BuildForm(Form):
         """What the chosen dataset has; None while it is being read."""
         self._detail = detail
         patches = detail.patches_fields if detail else ()
-        views = detail.saved_views if detail else ()
+        views = detail.sample_views if detail else ()
         self.choice("patches").options([("", "whole images"), *((name, name) for name in patches)])
         self.choice("view").options([("", "every sample"), *((name, name) for name in views)])
+        self["view"].note("", (detail and detail.left_out) or OF_VIEW)
         self.offer_fields()
 
     def offer_fields(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
@@ -30,6 +31,27 @@ _EACH = frozenset({"$match", "$project", "$addFields", "$set", "$unset", "$sort"
 # The field by which FiftyOne puts selected samples into the order in which they were selected.
 _ORDER = "_select_order"
 _REMEMBERED = 16
+# FiftyOne's stages after which a view no longer consists of the dataset's samples, or does so again.
+_GENERATE = {
+    "ToPatches": "patches",
+    "ToEvaluationPatches": "patches",
+    "ToClips": "clips",
+    "ToTrajectories": "clips",
+    "ToFrames": "frames",
+}
+_REGROUP = ("GroupBy", "SelectGroupSlices", "Flatten")
+# A selection of samples is a stage of megabytes, which is none of these.
+_TELLING = {
+    "$filter": {
+        "input": "$view_stages",
+        "cond": {
+            "$regexMatch": {
+                "input": "$$this",
+                "regex": rf'^\{{"_cls": "[^"]*\.({"|".join((*_GENERATE, *_REGROUP))})"',
+            }
+        },
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +123,38 @@ def _named(stage: Stage) -> list[ObjectId] | None:
 
 def _orders(stage: Stage) -> bool:
     return any(set(stage.get(name) or ()) == {_ORDER} for name in ("$addFields", "$project"))
+
+
+def views_of(ws: Workspace, record: Record) -> dict[str, str]:
+    """A dataset's saved views by name, each with what it consists of; empty where that is samples.
+
+    None is loaded for that: FiftyOne would cut out every patch of a view of patches.
+    """
+    stages = [
+        {"$match": {"_id": {"$in": list(record.saved_views)}}},
+        {"$project": {"name": 1, "telling": _TELLING}},
+        {"$sort": {"name": 1}},
+    ]
+    with guarded():
+        found = list(ws.database()["views"].aggregate(stages))
+    return {view["name"]: _held(record, [json.loads(stage) for stage in view["telling"]]) for view in found}
+
+
+def _held(record: Record, telling: Iterable[Stage]) -> str:
+    """What a view consists of, by the stages that tell: a word, or nothing for samples."""
+    held = whole = "groups" if record.media_type == "group" else ""
+    for stage in telling:
+        name = stage["_cls"].rpartition(".")[2]
+        flat = dict(stage["kwargs"]).get("flat")
+        if name in _GENERATE:
+            return _GENERATE[name]
+        if name == "Flatten":
+            held = whole
+        elif name == "GroupBy":
+            held = "" if flat else "groups"
+        elif flat is not False:
+            held = ""
+    return held
 
 
 _views: dict[tuple[Any, ...], Pipeline] = {}
