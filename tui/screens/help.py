@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from tui import keys
 from tui.widgets.dialog import Dialog
 from tui.widgets.key_table import KeyRow, KeyTable
+from tui.widgets.line import Line
 from tui.widgets.tabs import SCREENS
 
 
@@ -39,7 +40,7 @@ class HelpScreen(Dialog[None]):
             yield Static(
                 f"Keys of {self._of or 'every screen'}  (esc back)", classes="dialog-title", markup=False
             )
-            yield Input(placeholder="filter", compact=True)
+            yield Line(placeholder="filter", compact=True)
             yield KeyTable(self._rows(""))
 
     def on_mount(self) -> None:

@@ -15,6 +15,7 @@ from tui.messages import Failed
 from tui.screens.base import core_call
 from tui.widgets.dialog import Dialog
 from tui.widgets.fitted import FitColumn, FittedTable
+from tui.widgets.line import Line
 from tui.widgets.table import RowTable, TableRow
 from tui.widgets.text import cell, number, plain
 
@@ -89,7 +90,7 @@ class ModelPicker(Dialog[str | None]):
         """Filter, list, a line of help."""
         with Vertical(classes="dialog page", id="models-dialog"):
             yield Static("Model  (enter chooses · esc back)", classes="dialog-title", markup=False)
-            yield Input(placeholder="filter: part of a name, disk, text", compact=True)
+            yield Line(placeholder="filter: part of a name, disk, text", compact=True)
             yield FittedTable(_COLUMNS, id="models", sort="name")
             yield Static("Reading what there is…", id="models-help", classes="muted", markup=False)
 

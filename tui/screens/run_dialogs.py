@@ -13,6 +13,7 @@ from textual.widgets import Button, Checkbox, Input, Static
 
 from tui.core.words import counted
 from tui.widgets.dialog import Dialog
+from tui.widgets.line import Line
 from tui.widgets.run_view import named
 from tui.widgets.text import plain
 
@@ -85,7 +86,7 @@ class DeleteRuns(Dialog[Answer | None]):
             if any(run.collection for run in self._runs):
                 yield Checkbox(self._kept_label(), id="keep", compact=True)
             yield Static(f"Type {plain(self._word)} to go on:", markup=False)
-            yield Input(id="typed", compact=True)
+            yield Line(id="typed", compact=True)
             with Horizontal(classes="dialog-buttons"):
                 yield Button(verb, variant="error", id="yes", disabled=True, compact=True)
                 yield Button("No", id="no", compact=True)

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Static
 
 from tui.widgets.dialog import Dialog
+from tui.widgets.line import Line
 from tui.widgets.text import plain
 
 
@@ -38,7 +39,7 @@ class Confirm(Dialog[bool]):
                 yield Static("\n".join(plain(line) for line in self._body.split("\n")), markup=False)
             if self._typed is not None:
                 yield Static(f"Type {plain(self._typed)} to go on:", markup=False)
-                yield Input(id="typed", compact=True)
+                yield Line(id="typed", compact=True)
             with Horizontal(classes="dialog-buttons"):
                 yield Button(
                     self._yes, variant="error", id="yes", disabled=self._typed is not None, compact=True
@@ -94,7 +95,7 @@ class Ask(Dialog[str | None]):
         """Title, input, what is wrong with it."""
         with Vertical(classes="dialog"):
             yield Static(plain(self._title), classes="dialog-title", markup=False)
-            yield Input(self._value, placeholder=self._placeholder, password=self._password, compact=True)
+            yield Line(self._value, placeholder=self._placeholder, password=self._password, compact=True)
             yield Static("", id="wrong", classes="error", markup=False)
 
     @on(Input.Changed)

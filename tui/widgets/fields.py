@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tui.widgets.choice import Choice
+from tui.widgets.line import Line
 from tui.widgets.text import plain
 
 Wrong = Callable[[str], str]
@@ -146,7 +147,7 @@ class TextField(Field):
 
     def control(self) -> Input:
         """An input line."""
-        return Input(
+        return Line(
             self.value,
             placeholder=self._placeholder,
             password=self._password,

@@ -7,8 +7,10 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
 
+from tui.widgets.line import Line
 
-class FilterBar(Input):
+
+class FilterBar(Line):
     """One line, hidden until it is asked for."""
 
     BINDINGS = [Binding("escape", "leave(True)", show=False), Binding("down", "leave(False)", show=False)]

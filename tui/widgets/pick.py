@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.widgets.dialog import Dialog
+from tui.widgets.line import Line
 from tui.widgets.text import cell, plain
 
 
@@ -40,7 +41,7 @@ class Pick(Dialog[str | None]):
         """Title, filter, list."""
         with Vertical(classes="dialog pick"):
             yield Static(f"{plain(self._title)}  ({self.HINT})", classes="dialog-title", markup=False)
-            yield Input(placeholder="filter", compact=True)
+            yield Line(placeholder="filter", compact=True)
             # The keyboard stays in the filter, so the list cannot take it.
             yield OptionList(compact=True)
 

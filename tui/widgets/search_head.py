@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
+from tui.widgets.line import Line
 from tui.widgets.painting import Box, Subject
 from tui.widgets.pictures import Picture
 from tui.widgets.spinner import spinner
@@ -49,10 +50,10 @@ class HeadFacts:
     busy: str = ""
 
 
-class QueryLine(Input):
+class QueryLine(Line):
     """Where one asks."""
 
-    BINDINGS = [Binding("down", "leave", show=False), Binding("ctrl+u", "delete_left_all", show=False)]
+    BINDINGS = [Binding("down", "leave", show=False)]
 
     class Left(Message):
         """The user wants to go to the pictures."""
