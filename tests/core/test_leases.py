@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import settings_for
-from tests.engines.servers import MilvusLite, Mongod
+from tests.engines.servers import MilvusLite, Mongod, wait_until
 from tui.core.errors import EngineUnreachable, KitescopeError
 from tui.core.filling import leases
 from tui.core.filling.leases import hold
@@ -85,7 +86,7 @@ def _age(ws: Workspace, name: str, **holder: Any) -> None:
         "host": "elsewhere",
         "machine": "elsewhere/1",
         "pid": 1,
-        "born": 1.0,
+        "ticks": 1,
         "purpose": "building x/y",
     }
     _stored(ws).insert_one(document)
@@ -144,10 +145,11 @@ def test_a_killed_holder_is_succeeded_at_once(ws: Workspace, name: str, mongod: 
 def test_a_lease_is_renewed_and_its_loss_is_noticed(
     ws: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "TTL", 1.0)
     monkeypatch.setattr(leases, "_RENEW", 0.1)
     with hold(ws, [name], "me") as lease:
-        time.sleep(1.5)
+        ours, stored = lease._ends, _stored(ws).find_one({"_id": name})["expires"]
+        wait_until(lambda: _stored(ws).find_one({"_id": name})["expires"] > stored, 30, "it is renewed")
+        wait_until(lambda: lease._ends > ours, 30, "its holder knows")
         lease.require()
         _stored(ws).update_one({"_id": name}, {"$set": {"token": "somebody else"}})
         deadline = time.monotonic() + 5
@@ -156,6 +158,37 @@ def test_a_lease_is_renewed_and_its_loss_is_noticed(
                 lease.require()
                 time.sleep(0.05)
     assert _stored(ws).find_one({"_id": name})["token"] == "somebody else"
+
+
+def test_the_time_that_an_answer_takes_is_time_of_the_lease(
+    ws: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may have the lease when this process stood still until the database's answer came."""
+
+    class Late:
+        def __getattr__(self, wanted: str) -> Any:
+            return getattr(_stored(ws), wanted)
+
+        def update_one(self, *arguments: Any, **options: Any) -> Any:
+            answer = _stored(ws).update_one(*arguments, **options)
+            time.sleep(0.5)
+            return answer
+
+    monkeypatch.setattr(leases, "TTL", 0.3)
+    monkeypatch.setattr(leases, "_leases", lambda _ws: Late())
+    with hold(ws, [name], "me") as lease, pytest.raises(KitescopeError, match="lost"):
+        lease.require()
+
+
+def test_a_clock_that_is_set_takes_no_lease_away(
+    ws: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hold(ws, [name], "me"):
+        born = psutil.Process.create_time
+        # What a process's start is computed from: the boot, which moves when the clock does.
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: born(process) + 60)
+        with pytest.raises(KitescopeError, match="Another Kitescope"), hold(ws, [name], "second"):
+            pytest.fail("two writers")
 
 
 def test_a_database_that_is_away_for_a_while_costs_nothing(

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tui.core.errors import KitescopeError
+from tui.core.services.ticks import start_ticks
 
 _ELSEWHERE_QUIET_S = 15.0
 
@@ -18,19 +19,6 @@ def here() -> str:
     """The boot and the pid namespace in which this process's pids mean something."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-
-
-def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None when it is gone or a zombie.
-
-    Ticks since boot, because a process's start in wall time moves when the clock is set.
-    """
-    try:
-        # The command in parentheses may hold spaces, so count fields from its last parenthesis.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def is_alive(pid: int | None, ticks: int | None, place: str | None, heartbeat: float | None) -> bool:

@@ -15,9 +15,10 @@ import msgspec
 
 from tui.core.errors import InvalidInput, KitescopeError, UnknownName
 from tui.core.progress import Skipped
+from tui.core.services.ticks import start_ticks
 from tui.jobs.database import Database, StoreBusy
 from tui.jobs.info import RESUMABLE, SKIPPED_SHOWN, JobInfo, JobProgress, JobState
-from tui.jobs.process import here, is_alive, start_ticks
+from tui.jobs.process import here, is_alive
 from tui.jobs.spec import JobSpec
 from tui.paths import state_dir
 

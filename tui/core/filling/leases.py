@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.errors import AuthenticationFailed, KitescopeError
+from tui.core.services.ticks import start_ticks
 
 if TYPE_CHECKING:
     from tui.core.workspace import Workspace
@@ -50,9 +51,14 @@ class Lease:
                 "Start again; what was stored is kept",
             )
 
-    def lasts(self, seconds: float) -> None:
-        """Note that the lease is ours for that long; 0 says that somebody else has it."""
-        self._ends = time.monotonic() + seconds
+    def lasts(self, seconds: float, asked: float) -> None:
+        """Note that the lease is ours for that long; no seconds say that somebody else has it.
+
+        Args:
+            seconds: its time.
+            asked: when the database was asked for it: the answer may have taken longer than that time.
+        """
+        self._ends = asked + seconds
 
 
 @contextlib.contextmanager
@@ -97,6 +103,7 @@ def _leases(ws: Workspace) -> Any:
 def _acquire_all(leases: Any, lease: Lease, purpose: str) -> None:
     from tui.core.documents.mongo import guarded
 
+    asked = time.monotonic()
     try:
         for name in lease.names:
             with guarded():
@@ -105,6 +112,7 @@ def _acquire_all(leases: Any, lease: Lease, purpose: str) -> None:
         with contextlib.suppress(Exception):
             leases.delete_many({"token": lease.token})
         raise
+    lease.lasts(TTL, asked)
 
 
 def _acquire(leases: Any, name: str, lease: Lease, purpose: str) -> None:
@@ -118,7 +126,6 @@ def _acquire(leases: Any, name: str, lease: Lease, purpose: str) -> None:
             if leases.find_one_and_update({"_id": name, "$expr": free}, update) is None:
                 # No document has our token yet: this inserts one, or finds that the name is taken.
                 leases.update_one({"_id": name, "token": lease.token}, update, upsert=True)
-            lease.lasts(TTL)
             return
         except DuplicateKeyError:
             holder = leases.find_one({"_id": name})
@@ -136,14 +143,12 @@ def _expiry() -> dict[str, Any]:
 
 
 def _holder(lease: Lease, purpose: str) -> dict[str, Any]:
-    import psutil
-
     return {
         "token": {"$literal": lease.token},
         "host": {"$literal": socket.gethostname()},
         "machine": {"$literal": _machine()},
         "pid": os.getpid(),
-        "born": psutil.Process().create_time(),
+        "ticks": start_ticks(os.getpid()),
         "purpose": {"$literal": purpose},
         "since": "$$NOW",
     }
@@ -158,18 +163,9 @@ def _machine() -> str:
 
 def _is_gone(holder: dict[str, Any]) -> bool:
     """Tell whether the holder was a process of this machine that no longer runs."""
-    import psutil
-
-    if holder.get("machine") != _machine():
+    if holder.get("machine") != _machine() or "ticks" not in holder:
         return False
-    try:
-        process = psutil.Process(int(holder["pid"]))
-        same = abs(process.create_time() - float(holder["born"])) < 1.0
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, KeyError, ValueError):
-        return True
-    except psutil.Error:
-        return False
+    return start_ticks(int(holder["pid"])) != int(holder["ticks"])
 
 
 def _held(name: str, holder: dict[str, Any]) -> KitescopeError:
@@ -185,14 +181,15 @@ def _held(name: str, holder: dict[str, Any]) -> KitescopeError:
 def _keep(leases: Any, lease: Lease, done: threading.Event) -> None:
     """Renew until done; a database that is away for a while costs nothing, a lost lease is noted."""
     while not done.wait(_RENEW):
+        asked = time.monotonic()
         try:
             answer = leases.update_many({"token": lease.token}, [{"$set": {"expires": _expiry()}}])
         except Exception:  # noqa: S112  the next round tries again, and require() counts the time
             continue
         if answer.matched_count < len(lease.names):
-            lease.lasts(-1)
+            lease.lasts(0, asked)
             return
-        lease.lasts(TTL)
+        lease.lasts(TTL, asked)
 
 
 @contextlib.contextmanager
@@ -215,7 +212,7 @@ def _file_locks(lease: Lease, purpose: str) -> Iterator[None]:
                 ) from None
             path.with_suffix(".txt").write_text(f"{purpose}, process {os.getpid()}")
         # A file lock ends with its process and with nothing else.
-        lease.lasts(float("inf"))
+        lease.lasts(float("inf"), time.monotonic())
         yield
 
 
