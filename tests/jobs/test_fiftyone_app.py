@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from tests.cli.program import Cli
 from tui.core.files import private_dir, write_private
+from tui.core.services.ticks import start_ticks
 from tui.jobs import app_process, fiftyone_app
 from tui.jobs.fiftyone_app import AppInfo, folder, ssh_line
-from tui.jobs.process import here, start_ticks
+from tui.jobs.process import here
 
 
 @pytest.fixture
@@ -54,6 +56,23 @@ def test_another_process_of_the_same_number_is_not_the_app(app: subprocess.Popen
     other = AppInfo(app.pid, 1, here(), 5999, "x")
     write_private(folder() / "app.json", msgspec.json.encode(other).decode())
     assert fiftyone_app.stop() is None and app.poll() is None
+
+
+def test_one_that_another_program_starts_as_soon_as_it_is_gone_is_not_lost(
+    app: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = AppInfo(os.getpid(), start_ticks(os.getpid()) or 0, here(), 6000, "x")
+    send = fiftyone_app.send
+
+    def sent(*arguments: Any) -> bool:
+        done = send(*arguments)
+        write_private(folder() / "app.json", msgspec.json.encode(newer).decode())
+        return done
+
+    monkeypatch.setattr(fiftyone_app, "send", sent)
+    stopped = fiftyone_app.stop()
+    assert stopped and stopped.pid == app.pid and app.wait(60) is not None
+    assert fiftyone_app.running() == newer
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from tui.core.errors import Interrupted, KitescopeError
 from tui.core.files import private_dir, write_private
 from tui.core.scope import Scope
 from tui.core.services import processes
-from tui.jobs.process import here, is_alive, send, start_ticks
+from tui.core.services.ticks import start_ticks
+from tui.jobs.process import here, is_alive, send
 
 if TYPE_CHECKING:
     from tui.core.settings import Settings
@@ -84,11 +85,8 @@ def log_file() -> Path:
 
 def running() -> AppInfo | None:
     """The App that was started here, by whichever program, if it still runs."""
-    try:
-        info = msgspec.json.decode((folder() / "app.json").read_bytes(), type=AppInfo)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return info if is_alive(info.pid, info.ticks, info.place, None) else None
+    info = _written()
+    return info if info is not None and is_alive(info.pid, info.ticks, info.place, None) else None
 
 
 def show(
@@ -142,6 +140,13 @@ def ssh_line(port: int, environment: Mapping[str, str] | None = None) -> str:
     return f"ssh -N -L {port}:127.0.0.1:{port}{other} {getpass.getuser()}@{host}"
 
 
+def _written() -> AppInfo | None:
+    try:
+        return msgspec.json.decode((folder() / "app.json").read_bytes(), type=AppInfo)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
 def _mark(settings: Settings) -> str:
     facts = f"{settings.database_uri.value}\0{settings.database_name}\0{settings.database_dir}"
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
@@ -155,7 +160,9 @@ def _end(info: AppInfo) -> None:
         time.sleep(_POLL_S)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(info.pid, signal.SIGKILL)
-    (folder() / "app.json").unlink(missing_ok=True)
+    # Another program may have started one as soon as this one was gone.
+    if _written() == info:
+        (folder() / "app.json").unlink(missing_ok=True)
 
 
 def _launch(settings: Settings) -> AppInfo:
