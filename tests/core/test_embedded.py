@@ -216,3 +216,18 @@ def test_children_do_not_inherit_the_port_of_this_process(monkeypatch: pytest.Mo
     assert "FIFTYONE_PRIVATE_DATABASE_PORT" not in child
     assert child["HOME"] == os.environ["HOME"]
     assert processes.child_environment({"A": "1", "FIFTYONE_PRIVATE_DATABASE_PORT": "2"}) == {"A": "1"}
+
+
+def test_a_process_that_ends_just_as_it_is_to_be_killed_is_gone() -> None:
+    class Ending(psutil.Process):
+        def kill(self) -> None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait(30)
+            super().kill()
+
+    ignore = "from signal import *; signal(SIGTERM, SIG_IGN)"
+    stubborn = f"{ignore}; print(flush=True); sigwait([SIGUSR1])"
+    with subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline()
+        processes.end(Ending(child.pid), 0.05)
+        assert not psutil.pid_exists(child.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -97,16 +97,15 @@ def clients_of(port: int) -> set[int]:
 
 def end(process: psutil.Process, patience: float) -> None:
     """SIGTERM, ``patience`` seconds, SIGKILL. It is gone afterwards, or was not ours to end."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         if suspended(process):
             process.resume()
         process.terminate()
-        process.wait(patience)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(10)
-    except psutil.NoSuchProcess:
-        return
+        try:
+            process.wait(patience)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(10)
 
 
 def can_bind(port: int) -> bool:
