@@ -35,9 +35,12 @@ def folder(home: Path) -> Iterator[Path]:
     assert place.is_relative_to(home)
     yield place
     found = fiftyone_service.find(place)
-    for process in (*found.helpers, *([found.mongod] if found.mongod else [])):
+    left = [*found.helpers, *([found.mongod] if found.mongod else [])]
+    for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    # The next test must not take it for a stranger's.
+    wait_until(lambda: not any(map(processes.alive, left)), 60, "what was killed is gone")
 
 
 @pytest.fixture
@@ -267,6 +270,12 @@ def test_the_port_of_the_helper_is_not_taken_for_that_of_mongod(
     (tmp_path / "sitecustomize.py").write_text(SLOW_TO_EXEC)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ".")]))
     assert program().ask(MAKE.format("kept")) == "kept"
+
+
+def test_mongod_that_was_taken_for_the_helper_before_its_exec_has_its_port(
+    mongod: Mongod, tmp_path: Path
+) -> None:
+    assert fiftyone_service._wait_for_port(psutil.Process(mongod.pid), tmp_path) == mongod.port
 
 
 def test_a_suspended_service_is_told(folder: Path, program: Callable[..., Program]) -> None:

@@ -240,8 +240,9 @@ def _wait_for_port(helper: psutil.Process, folder: Path) -> int:
         if not processes.alive(helper):
             break
         with suppress(psutil.Error):
-            for child in helper.children(recursive=True):
-                # Before its exec it still is a copy of the helper, with the port on which the helper listens.
+            # Before its exec mongod still is a copy of the helper, with the port on which the helper listens:
+            # FiftyOne may have taken it for that.
+            for child in (helper, *helper.children(recursive=True)):
                 if _is_mongod(child.cmdline()) and (port := processes.listening_port(child)) is not None:
                     return port
         time.sleep(0.05)
