@@ -19,6 +19,7 @@ import pytest
 
 from tests.core import prompt_model
 from tests.core.making import all_ids, fill, make_dataset, vectors
+from tests.engines.servers import wait_until
 from tui.core.demo import write_digits
 from tui.core.documents.run_list import RunInfo, require_run
 from tui.core.errors import Interrupted, KitescopeError
@@ -87,6 +88,8 @@ def test_a_killed_helper_fails_who_waits_and_the_next_query_starts_another(
 
     waiting = threading.Thread(target=ask)
     waiting.start()
+    # Asked before it is killed: of one that is dead already, the question would start another.
+    wait_until(lambda: bool(helper._waiting), 20, "the question is asked")
     os.kill(first, signal.SIGKILL)
     waiting.join(20)
     assert not waiting.is_alive() and "ended with code -9" in str(failed[0])
@@ -109,8 +112,7 @@ def test_cancelling_lets_go_at_once_and_keeps_the_process(helper: QueryHelper, d
 
     waiting = threading.Thread(target=ask)
     waiting.start()
-    while not helper._waiting:
-        time.sleep(0.01)
+    wait_until(lambda: bool(helper._waiting), 20, "the question is asked")
     helper.abandon()
     waiting.join(5)
     os.kill(pid, signal.SIGCONT)

@@ -9,13 +9,16 @@ import time
 import uuid
 from collections.abc import Callable
 
+from tests.engines.servers import wait_until
+from tui.core.services.ticks import start_ticks
+
 
 class Terminal:
     """A tmux server of its own, with one window of a fixed size."""
 
     def __init__(self, env: dict[str, str], size: tuple[int, int]) -> None:
         self.env, self.size = env, size
-        self.name = ""
+        self.name, self.pid = "", 0
 
     def tmux(self, *arguments: str) -> str:
         command = ["tmux", "-f", os.devnull, "-L", self.name, *arguments]
@@ -25,21 +28,29 @@ class Terminal:
         # A name of its own each time: a server that was told to die may still take the next command.
         self.name = f"kitescope-test-{uuid.uuid4().hex[:8]}"
         width, height = self.size
-        self.tmux(
+        made = self.tmux(
             "new-session",
             "-d",
+            "-P",
+            "-F",
+            "#{pane_pid}",
             "-x",
             str(width),
             "-y",
             str(height),
             f"exec {sys.executable} -m tui 2>{os.devnull}",
         )
+        self.pid = int(made)
 
     def close(self) -> None:
-        """Kill the server: its terminal hangs up, as when an SSH connection is lost."""
+        """Kill the server: its terminal hangs up, as when an SSH connection is lost.
+
+        What the program has to remember is on the disk then.
+        """
         subprocess.run(
             ["tmux", "-L", self.name, "kill-server"], env=self.env, capture_output=True, check=False
         )
+        wait_until(lambda: not self.pid or start_ticks(self.pid) is None, 60, "the program ends")
 
     @property
     def screen(self) -> str:
