@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import PROGRAM, Cli, one_error_line
-from tests.jobs.conftest import COUNT, DIM, Vectors, vectors
+from tests.jobs.conftest import COUNT, DIM, Brake, Vectors, brake, vectors
 from tests.jobs.helpers import freeze, until
 from tui.jobs.info import JobInfo
 from tui.jobs.store import JobStore
 
-__all__ = ["vectors"]
+__all__ = ["brake", "vectors"]
 
 
 @pytest.fixture
@@ -29,6 +29,13 @@ def key(unique_name: Callable[[str], str]) -> str:
 @pytest.fixture
 def source(vectors: Vectors) -> tuple[str, ...]:
     return ("--embeddings", str(vectors.file))
+
+
+@pytest.fixture
+def braked(cli: Cli, brake: Brake) -> Brake:
+    """The jobs of this test take their time until they are let go."""
+    cli.environment["PYTHONPATH"] = brake.path(cli.environment)
+    return brake
 
 
 def frozen_in_mid_build() -> JobInfo:
@@ -153,7 +160,7 @@ def test_readonly_builds_nothing(cli: Cli, vectors: Vectors, source: tuple[str, 
 
 
 def test_detach_answers_at_once_and_wait_ends_with_the_job(
-    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, braked: Brake
 ) -> None:
     started = cli("build", vectors.dataset, key, *source, "--batch-size", "1", "--detach", "--json").json
     assert list(started) == ["job"]
@@ -165,6 +172,7 @@ def test_detach_answers_at_once_and_wait_ends_with_the_job(
     (row,) = cli("jobs", "list", "--json").json
     assert (row["id"], row["state"]) == (job, "running")
     assert 0 < row["done"] < row["total"] == COUNT
+    braked.let_go()
     thaw(frozen)
     waited = cli("jobs", "wait", job, "--json").json
     assert (waited["state"], waited["result"]["vectors"]) == ("done", COUNT)
@@ -198,7 +206,7 @@ def test_progress_lines_come_at_most_ten_a_second(
 
 
 def test_kill_9_of_the_shells_process_group_leaves_the_job(
-    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, braked: Brake
 ) -> None:
     words = " ".join([*PROGRAM, "build", vectors.dataset, key, *source, "--batch-size", "1"])
     shell = subprocess.Popen(
@@ -212,6 +220,7 @@ def test_kill_9_of_the_shells_process_group_leaves_the_job(
     job = frozen_in_mid_build()
     os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
+    braked.let_go()
     thaw(job)
     assert cli("jobs", "list", "--json").json[0]["state"] in ("running", "done")
     cli("jobs", "wait", job.id)
@@ -219,12 +228,13 @@ def test_kill_9_of_the_shells_process_group_leaves_the_job(
 
 
 def test_ctrl_c_cancels_keeps_what_is_done_and_building_again_continues(
-    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, braked: Brake
 ) -> None:
     process = cli.start("build", vectors.dataset, key, *source, "--batch-size", "1", "--json")
     job = frozen_in_mid_build()
     os.killpg(process.pid, signal.SIGINT)
     until(lambda: JobStore().get(job.id).state == "cancelling")
+    braked.let_go()
     thaw(job)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -239,12 +249,15 @@ def test_ctrl_c_cancels_keeps_what_is_done_and_building_again_continues(
     assert again.lines[-1]["vectors"] == COUNT
 
 
-def test_jobs_cancel_and_resume(cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str) -> None:
+def test_jobs_cancel_and_resume(
+    cli: Cli, vectors: Vectors, source: tuple[str, ...], key: str, braked: Brake
+) -> None:
     slow = ("build", vectors.dataset, key, *source, "--batch-size", "1")
     job = cli(*slow, "--detach", "--json").json["job"]
     frozen = frozen_in_mid_build()
     cancelling = cli.start("jobs", "cancel", job, "--json")
     until(lambda: JobStore().get(job).state == "cancelling")
+    braked.let_go()
     thaw(frozen)
     assert '"state":"cancelled"' in cancelling.communicate(timeout=30)[0]
     waited = cli("jobs", "wait", job, ok=False)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,21 @@ class Vectors:
     dataset: str
     file: Path
     ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Brake:
+    """Workers that find ``path`` in their environment take their time while ``file`` is there."""
+
+    file: Path
+
+    def path(self, environment: Mapping[str, str]) -> str:
+        """The ``PYTHONPATH`` of an environment with what brakes before it."""
+        return os.pathsep.join(filter(None, (str(self.file.parent), environment.get("PYTHONPATH"))))
+
+    def let_go(self) -> None:
+        """Let every build go on as fast as it can."""
+        self.file.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +89,40 @@ def store(home: Path) -> JobStore:
     return JobStore()
 
 
+_TAKES_ITS_TIME = """
+import sys
+if "tui.jobs.worker" in sys.orig_argv:
+    import time
+    from pathlib import Path
+    from tui.core.milvus import Milvus
+    def upsert(self, *arguments, own=Milvus.upsert, **options):
+        if Path({brake!r}).exists():
+            time.sleep(0.05)
+        return own(self, *arguments, **options)
+    Milvus.upsert = upsert
+"""
+
+
 @pytest.fixture
-def spec_for(vectors: Vectors, unique_name: Callable[[str], str]) -> Callable[..., JobSpec]:
-    """``spec_for(settings, slow=True)``: a build of the vectors; slow: one request per vector."""
+def brake(tmp_path: Path) -> Brake:
+    """Builds that take their time until they are let go: a second of theirs is short for a busy machine."""
+    folder = tmp_path / "brake"
+    folder.mkdir()
+    made = Brake(folder / "on")
+    made.file.touch()
+    (folder / "sitecustomize.py").write_text(_TAKES_ITS_TIME.format(brake=str(made.file)))
+    return made
+
+
+@pytest.fixture
+def spec_for(
+    vectors: Vectors, unique_name: Callable[[str], str], brake: Brake, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., JobSpec]:
+    """``spec_for(settings, slow=True)``: a build of the vectors; slow: one request per vector, and braked."""
 
     def make(settings: Settings, *, slow: bool = False, **over: Any) -> JobSpec:
+        if slow:
+            monkeypatch.setenv("PYTHONPATH", brake.path(os.environ))
         key = unique_name("k").replace("-", "_")
         build = BuildSpec(
             **{

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.engines.servers import MilvusLite, Mongod
-from tests.jobs.conftest import COUNT, DIM, Vectors
+from tests.jobs.conftest import COUNT, DIM, Brake, Vectors
 from tests.jobs.helpers import files_below, freeze, until
 from tui import paths
 from tui.core.errors import InvalidInput, ReadOnly
@@ -87,7 +87,7 @@ def test_a_build_from_start_to_end(
 
 
 def test_the_worker_is_a_session_of_its_own_and_ignores_a_hang_up(
-    settings: Settings, spec_for: SpecFor, store: JobStore
+    settings: Settings, spec_for: SpecFor, store: JobStore, brake: Brake
 ) -> None:
     job = supervisor.start(spec_for(settings, slow=True), settings)
     assert job.pid is not None
@@ -106,17 +106,24 @@ def test_the_worker_is_a_session_of_its_own_and_ignores_a_hang_up(
 
     until(works, 30, "a worker that gets the processor")
     assert store.get(job.id).state == "running"
+    brake.let_go()
     assert supervisor.cancel(job.id).state == "cancelled"
     until(lambda: meter.sample() is None, 10, "the end of the process")
 
 
 def test_cancel_keeps_what_is_done_and_resume_continues(
-    settings: Settings, spec_for: SpecFor, store: JobStore, vectors: Vectors, milvus_lite: MilvusLite
+    settings: Settings,
+    spec_for: SpecFor,
+    store: JobStore,
+    vectors: Vectors,
+    milvus_lite: MilvusLite,
+    brake: Brake,
 ) -> None:
     spec = spec_for(settings, slow=True)
     collection = collection_of(spec, settings)
     job = supervisor.start(spec, settings)
     under_way(store, job.id)
+    brake.let_go()
     cancelled = supervisor.cancel(job.id, patience=30)
     assert cancelled.state == "cancelled"
     kept = pks(milvus_lite, collection)
@@ -134,13 +141,19 @@ def test_cancel_keeps_what_is_done_and_resume_continues(
 
 
 def test_a_killed_worker_is_interrupted_and_can_be_resumed_once(
-    settings: Settings, spec_for: SpecFor, store: JobStore, vectors: Vectors, milvus_lite: MilvusLite
+    settings: Settings,
+    spec_for: SpecFor,
+    store: JobStore,
+    vectors: Vectors,
+    milvus_lite: MilvusLite,
+    brake: Brake,
 ) -> None:
     job = supervisor.start(spec_for(settings, slow=True), settings)
     pid = under_way(store, job.id).pid
     assert pid is not None
     os.killpg(pid, signal.SIGKILL)
     until(lambda: store.get(job.id).state == "interrupted", 5)
+    brake.let_go()
     barrier = threading.Barrier(4)
 
     def resume(_: int) -> bool:
@@ -280,7 +293,7 @@ SECRET = "kite-s3cret-pa55"
 
 
 def test_secrets_are_nowhere(
-    mongod: Mongod, milvus_lite: MilvusLite, spec_for: SpecFor, store: JobStore, home: Path
+    mongod: Mongod, milvus_lite: MilvusLite, spec_for: SpecFor, store: JobStore, home: Path, brake: Brake
 ) -> None:
     flags = {
         "uri": milvus_lite.uri,
@@ -294,6 +307,7 @@ def test_secrets_are_nowhere(
     pid = under_way(store, job.id).pid
     for what in ("cmdline", "environ"):
         assert SECRET.encode() not in Path(f"/proc/{pid}/{what}").read_bytes()
+    brake.let_go()
     supervisor.cancel(job.id, patience=30)
     written = files_below(paths.state_dir(), paths.config_dir(), paths.data_dir(), paths.cache_dir())
     assert paths.state_dir() / "jobs.db" in written
@@ -342,7 +356,11 @@ def test_sync_is_a_job_too(settings: Settings, spec_for: SpecFor, store: JobStor
 
 
 def test_a_milvus_that_freezes_in_mid_build_does_not_freeze_cancel(
-    mongod: Mongod, milvus_lite_factory: Callable[..., MilvusLite], spec_for: SpecFor, store: JobStore
+    mongod: Mongod,
+    milvus_lite_factory: Callable[..., MilvusLite],
+    spec_for: SpecFor,
+    store: JobStore,
+    brake: Brake,
 ) -> None:
     server = milvus_lite_factory()
     settings = settings_for(mongod, server)
@@ -356,5 +374,6 @@ def test_a_milvus_that_freezes_in_mid_build_does_not_freeze_cancel(
     assert time.monotonic() - began < 2
     assert supervisor.cancel(job.id, force=True).state == "cancelled"
     server.cont()
+    brake.let_go()
     resumed = supervisor.resume(job.id, settings)
     done(supervisor.wait(resumed.id, timeout=90))
