@@ -90,6 +90,30 @@ async def test_a_page_of_the_index_before_is_not_shown_among_those_of_the_next(
         await until(pilot, lambda: screen.grid.current and screen.grid.current.id == "boxes-999")
 
 
+async def test_pictures_that_one_goes_back_to_are_there_before_the_database_answers(
+    app: Kitescope, monkeypatch: pytest.MonkeyPatch
+):
+    pages = [dataclasses.replace(one, id=f"{n:024x}") for n, one in enumerate(world.hits(10) * 60)]
+    samples = [SampleInfo(one.id, one.id, one.filepath, one.label, one.tags) for one in pages]
+    read = lambda _ws, _scope, first, count: samples[first : first + count]  # noqa: E731
+    monkeypatch.setattr(datasets, "sample_page", read)
+    monkeypatch.setattr(datasets, "count", lambda *_of, **_how: len(samples))
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await _opened(pilot, app)
+        await pilot.press("G", "k", "k")
+        await until(pilot, lambda: screen.grid.current and not screen._reading)
+        place, shown = screen.grid.cursor, screen.grid.current
+        assert place > 500 and shown.id == samples[place].id
+        await pilot.press("enter")
+        await until(pilot, lambda: screen._history.place == (2, 2))
+        with gate(monkeypatch, datasets, "sample_page"):
+            screen.action_history_back()
+            assert (screen.grid.cursor, screen.grid.current) == (place, shown)
+            screen.action_similar()
+            await until(pilot, lambda: screen._history.place == (2, 2) and not screen._waiting)
+            assert screen._history.current.ask.ids == (shown.id,)
+
+
 @pytest.mark.parametrize("then", ["another index", "another question", "nothing"])
 async def test_what_was_found_for_a_question_that_was_left_is_not_shown(
     app: Kitescope, monkeypatch: pytest.MonkeyPatch, then: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tui.core.documents.run_list import RunInfo
     from tui.core.querying.query import Query
     from tui.core.search import Hit
+    from tui.widgets.grid import Tile
 
 Box = tuple[float, float, float, float]
 PAGE = 100
@@ -157,7 +158,10 @@ def _ids(text: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Step:
-    """A question with what it found so far, and where the cursor was. ``total`` is of browsing alone.
+    """A question with what it found so far, and where the cursor was.
+
+    Of browsing, which finds too much to keep, there are the ``total`` and the tiles that were ``seen`` last,
+    each with its place: who comes back can act on them at once.
 
     One of an earlier session is not ``answered``: going there asks again. What is ``approximate`` may lack
     some of the least similar.
@@ -166,6 +170,7 @@ class Step:
     ask: Ask
     hits: tuple[Hit, ...] = ()
     total: int = 0
+    seen: Mapping[int, Tile] = field(default_factory=dict)
     cursor: int = 0
     score: str = ""
     higher_is_closer: bool = True

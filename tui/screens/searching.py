@@ -22,7 +22,7 @@ from tui.screens.search_messages import AllRead, Counted, Found, Opened, PageRea
 from tui.screens.search_view import details, facts, nothing_here, tile
 from tui.state import AppState, ScopeChosen
 from tui.widgets.detail import DetailPane
-from tui.widgets.grid import PictureGrid
+from tui.widgets.grid import PictureGrid, Tile
 from tui.widgets.search_head import SearchHead
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ class Searching(Fetching):
     def _remember_cursor(self) -> None:
         if step := self._history.current:
             step.cursor = self.grid.cursor
+            if step.ask.browses:
+                step.total, step.seen = len(self.grid.tiles), self.grid.around()
 
     # Answers
 
@@ -165,9 +167,10 @@ class Searching(Fetching):
         if not self._take_awaited(message):
             return
         step = self._step_for(message.ask)
-        step.total = message.total
+        step.total = max(message.total, len(message.page))
+        self._items.update({item.id: item for item in message.page})
+        step.seen = {place: tile(item) for place, item in enumerate(message.page)}
         self._show_step(step)
-        self._fill(0, message.page)
 
     @on(PictureGrid.Needed)
     def _need(self, message: PictureGrid.Needed) -> None:
@@ -256,7 +259,9 @@ class Searching(Fetching):
         """Show what a step found, its question in view."""
         self._narrowing = step.ask.narrowing
         self._items.update({hit.id: hit for hit in step.hits})
-        tiles = [tile(hit) for hit in step.hits] if not step.ask.browses else [None] * step.total
+        tiles: list[Tile | None] = [tile(hit) for hit in step.hits] or [None] * step.total
+        for place, one in step.seen.items():
+            tiles[place] = one
         self.show_question()
         self.grid.show(tiles, cursor=step.cursor)
         self._tell_facts()

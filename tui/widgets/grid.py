@@ -76,6 +76,12 @@ class PictureGrid(TileView, can_focus=True):
             self._place(self.cursor)
             self.draw_again()
 
+    def around(self) -> dict[int, Tile]:
+        """The known tiles less than two screens away from the cursor, each with its place."""
+        far = 2 * self.layout_now.visible
+        places = range(max(self.cursor - far, 0), min(self.cursor + far, len(self.tiles)))
+        return {place: tile for place in places if (tile := self.tiles[place]) is not None}
+
     def chosen(self) -> tuple[str, ...]:
         """Ids of the marked tiles, or else of the one under the cursor."""
         if self.marks:
