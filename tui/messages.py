@@ -80,12 +80,10 @@ class BuildRequested(Message):
 
 
 class SyncRequested(Message):
-    """Start a job that brings an index up to date; ``confirmed`` as in ``BuildRequested``."""
+    """Start jobs that bring indexes up to date; each is a dataset, a brain key, ``confirmed`` as above."""
 
-    def __init__(self, dataset: str, brain_key: str, confirmed: str = "") -> None:
-        self.dataset = dataset
-        self.brain_key = brain_key
-        self.confirmed = confirmed
+    def __init__(self, *indexes: tuple[str, str, str]) -> None:
+        self.indexes = indexes
         super().__init__()
 
 

@@ -299,27 +299,25 @@ class SessionApp(App[None]):
     @on(BuildRequested)
     def _build(self, message: BuildRequested) -> None:
         spec = message.spec
-        self._start_job("build", spec.scope.dataset, spec.brain_key, spec, message.confirmed)
+        self._start_jobs("build", (spec.scope.dataset, spec.brain_key, message.confirmed), build=spec)
 
     @on(SyncRequested)
     def _sync(self, message: SyncRequested) -> None:
-        self._start_job("sync", message.dataset, message.brain_key, confirmed=message.confirmed)
+        self._start_jobs("sync", *message.indexes)
 
     @core_call("starting the job", exclusive=False)
-    def _start_job(
-        self,
-        kind: JobKind,
-        dataset: str,
-        brain_key: str,
-        build: BuildSpec | None = None,
-        confirmed: str = "",
+    def _start_jobs(
+        self, kind: JobKind, *indexes: tuple[str, str, str], build: BuildSpec | None = None
     ) -> Message | None:
         from tui.jobs import supervisor
         from tui.jobs.spec import job_spec
 
         self.workspace.require_writable(f"start a {kind}")
-        settings = replace(self.workspace.settings, confirmed=confirmed)
-        supervisor.start(job_spec(kind, dataset, brain_key, settings, build), settings)
+        # A job that cannot begin would stay in the list as a failed one.
+        self.workspace.milvus().ping()
+        for dataset, brain_key, confirmed in indexes:
+            settings = replace(self.workspace.settings, confirmed=confirmed)
+            supervisor.start(job_spec(kind, dataset, brain_key, settings, build), settings)
         self.call_from_thread(self.job_started)
         self._tell_jobs()
         return None

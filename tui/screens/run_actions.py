@@ -142,9 +142,9 @@ class RunActions(BulkScreen):
                 return
             confirmed = word
         self.forget_health([(run.dataset, run.brain_key) for run in runs])
-        for run in runs:
-            # Only those that were named: others, should they have stale vectors too, are refused.
-            self.post_message(SyncRequested(run.dataset, run.brain_key, confirmed if run.stale else ""))
+        # Only for those that were named: others, should they have stale vectors too, are refused.
+        indexes = [(run.dataset, run.brain_key, confirmed if run.stale else "") for run in runs]
+        self.post_message(SyncRequested(*indexes))
 
     @work
     async def rename_run(self) -> None:
