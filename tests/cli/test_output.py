@@ -186,3 +186,18 @@ def test_captions_of_previews_steer_no_terminal(capfd: pytest.CaptureFixture[str
     drawn = capfd.readouterr().out
     assert "␛[2Jlabel" in drawn
     assert "\x1b[2J" not in drawn
+
+
+def test_how_many_were_compared_is_told_soon_and_then_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("tui.cli.output.time.monotonic", lambda: now[0])
+    out = Output()
+    out.narration = io.StringIO()
+    tell = out.compared()
+    for seconds, done in ((0.5, 0), (1.5, 7), (3.0, 8), (11.0, 9), (12.0, 10), (40.0, 20)):
+        now[0] = 100.0 + seconds
+        tell(done, 20)
+    assert out.narration.getvalue().splitlines() == [
+        "7 of 20 vectors compared",
+        "10 of 20 vectors compared",
+    ]

@@ -77,7 +77,7 @@ def test_groups_are_told_as_they_are_found_and_the_search_can_be_stopped(
     told: list[NearDuplicates] = []
     found = near_duplicates(ws, dataset.name, "k", 0.999, tell=told.append)
     assert (len(found.groups), len(found.spare), found.compared, found.total) == (6, 7, 60, 60)
-    assert [one.compared for one in told] == [10, 20, 30, 40, 50]
+    assert [one.compared for one in told] == [0, 10, 20, 30, 40, 50]
     wholes = [{item.id for item in group} for group in found.groups]
     for one in told:
         assert one.total == 60
@@ -143,6 +143,27 @@ def test_stopping_is_heard_between_two_questions_about_one_page(
     with pytest.raises(Interrupted):
         near_duplicates(workspace, dataset.name, "k", 0.9, should_stop=lambda: bool(asked.answers))
     assert len(asked.answers) == 1
+
+
+def test_how_far_it_is_is_told_within_a_page_too(
+    workspace: Workspace, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "_EVERY_S", 0.0)
+    monkeypatch.setattr(core, "_CALM", 0)
+    monkeypatch.setattr(core, "_ANSWERS", 80)
+    # Twenty of a kind each, which is more than are asked for at first, and as many that are like no other.
+    rows = np.zeros((80, 64), np.float32)
+    rows[:20, 0], rows[20:40, 1] = 1, 1
+    rows[np.arange(40, 80), np.arange(2, 42)] = 1
+    dataset = make_dataset(workspace, unique_name("far"), 80)
+    make_index(workspace, Scope(dataset.name), "k", rows)
+    told: list[NearDuplicates] = []
+    found = near_duplicates(workspace, dataset.name, "k", 0.9, tell=told.append)
+    assert [len(group) for group in found.groups] == [20, 20]
+    far = [one.compared for one in told]
+    assert far == sorted(far) and all(one.total == 80 for one in told)
+    # Ten questions at a time at first; those of a kind, which are forty, are asked about again, one by one.
+    assert set(far) == {0, *range(10, 41, 10), *range(40, 80)}
 
 
 def test_patches_that_are_alike_are_grouped(workspace: Workspace, unique_name: Name) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOG_LIMIT = 5 * 2**20
-_EVERY = 10.0
+_SOON, _EVERY = 1.0, 10.0
 _FOLD = 26
 """Cells longer than this may be folded: an id fits on one line, a path need not."""
 
@@ -178,12 +178,14 @@ class Output:
         self.verbatim(plain(" ".join(text.split())))
 
     def compared(self, found: Callable[[], str] = lambda: "") -> Callable[[int, int], None]:
-        """Tells every ten seconds how many vectors of how many were compared: a large index takes minutes.
+        """Tells soon, then every ten seconds, how many vectors of how many were compared.
+
+        A large index takes minutes.
 
         Args:
             found: what is told beside it.
         """
-        next_time = time.monotonic() + _EVERY
+        next_time = time.monotonic() + _SOON
 
         def tell(done: int, total: int) -> None:
             nonlocal next_time

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tui.core.scope import Scope
     from tui.core.workspace import Workspace
 
+    Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
 _PAGE = 1_000
 # Most items have no double: few neighbours are asked of all, many of those that have many.
 _FEW, _MANY = 8, 1_024
@@ -87,6 +89,7 @@ def near_duplicates(
     metric = cast("Metric", run.metric)
     _check_threshold(metric, threshold)
     scope = _narrowed(run.scope, view, tags, where)
+    next_time = time.monotonic() + _EVERY_S
     items = _items(ws, run.collection or "", scope if scope != run.scope else None, should_stop)
     joined = Joined(len(items))
     known: dict[str, SampleInfo] = {}
@@ -96,18 +99,23 @@ def near_duplicates(
         groups = _groups(ws, scope, run.collection or "", items.at(members), labels, known)
         return NearDuplicates(threshold, metric, tuple(groups), done, len(items))
 
-    done, next_time = 0, time.monotonic() + _EVERY_S
-    for ids in items.pages(size=_PAGE):
-        _heed(should_stop)
-        for rows, columns in _pairs(ws, run, metric, threshold, items, ids):
-            joined.join(rows, columns)
-            if joined.whole:
-                return grouped(len(items))
-            _heed(should_stop)
-        done += len(ids)
+    def tell_in_time(done: int) -> None:
+        nonlocal next_time
         if done < len(items) and (began := time.monotonic()) >= next_time:
             tell(grouped(done))
             next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
+
+    done = 0
+    tell_in_time(done)
+    for ids in items.pages(size=_PAGE):
+        _heed(should_stop)
+        for pairs, compared in _pairs(ws, run, metric, threshold, items, ids):
+            joined.join(*pairs)
+            if joined.whole:
+                return grouped(len(items))
+            tell_in_time(done + compared)
+            _heed(should_stop)
+        done += len(ids)
     return grouped(done)
 
 
@@ -157,16 +165,18 @@ def _check_threshold(metric: Metric, threshold: float) -> None:
 
 def _pairs(
     ws: Workspace, run: RunInfo, metric: Metric, threshold: float, items: IdSet, ids: Sequence[str]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+) -> Iterator[tuple[Pairs, int]]:
     """Yield the positions in ``items`` of near pairs whose left side is among ``ids``.
 
-    Those with more near ones than were asked for come again, with more.
+    Those with more near ones than were asked for come again, with more. Beside each lot stands how many of
+    ``ids`` are done with.
     """
     import numpy as np
 
     milvus, name = ws.milvus(), run.collection or ""
     found_ids, vectors = milvus.vectors(name, ids, strong=False)
     k, open_rows = _FEW, np.arange(len(found_ids))
+    done = len(ids) - len(open_rows)
     while len(open_rows):
         full, step = np.zeros(len(open_rows), dtype=bool), max(1, _ANSWERS // k)
         for start in range(0, len(open_rows), step):
@@ -174,20 +184,19 @@ def _pairs(
             answers = milvus.search(name, vectors[part], k, metric=metric, sample_ids=False)
             near = [[one.id for one in answer if _is_near(one, metric, threshold)] for answer in answers]
             full[start : start + step] = [len(some) == k for some in near]
-            sides = [
-                (found_ids[row], id)
-                for row, some in zip(part.tolist(), near, strict=True)
-                for id in some
-                if id != found_ids[row]
-            ]
-            if sides:
-                rows = items.positions([one for one, _ in sides])
-                columns = items.positions([other for _, other in sides])
-                known = (rows >= 0) & (columns >= 0)
-                yield rows[known], columns[known]
+            done += len(part) - (int(full[start : start + step].sum()) if k < _MANY else 0)
+            yield _sides(items, [found_ids[row] for row in part.tolist()], near), done
         if k == _MANY:
             return
         open_rows, k = open_rows[full], min(k * 8, _MANY)
+
+
+def _sides(items: IdSet, of: Sequence[str], near: Sequence[Sequence[str]]) -> Pairs:
+    """The positions of ids, and of those near to each: the two sides of every pair."""
+    pairs = [(one, other) for one, others in zip(of, near, strict=True) for other in others if other != one]
+    left, right = (items.positions([pair[side] for pair in pairs]) for side in (0, 1))
+    known = (left >= 0) & (right >= 0)
+    return left[known], right[known]
 
 
 def _is_near(one: Neighbour, metric: Metric, threshold: float) -> bool:
