@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.snapshots import world
-from tests.ui.conftest import told, until
+from tests.ui.conftest import screen_text, told, until
 from tests.ui.gates import Gate, gate
 from tui.app import Kitescope
 from tui.core import datasets, results, search
@@ -213,3 +213,25 @@ async def test_what_is_exported_is_what_was_shown_when_that_was_asked_for(
             reading.let()
             await until(pilot, lambda: isinstance(app.screen, Pick))
             assert app.screen._title == f"Export {count:,} as"
+
+
+async def test_the_status_line_names_the_dataset_that_is_shown(
+    app: Kitescope, monkeypatch: pytest.MonkeyPatch
+):
+    def named() -> str:
+        return screen_text(app).rpartition("▸ ")[2].split()[0]
+
+    other = dataclasses.replace(world.LOOK, dataset="fish")
+    monkeypatch.setattr("tui.core.runs.list_runs", lambda _ws: [world.LOOK, other])
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await _opened(pilot, app)
+        await until(pilot, lambda: app.state.runs and app.state.dataset == "birds" and named() == "birds")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, Pick))
+        await pilot.press(*"fish", "enter")
+        await until(pilot, lambda: screen._run and screen._run.dataset == "fish" and screen.grid.current)
+        assert named() == "fish"
+        # It was opened, not chosen: what is built or listed next is of the dataset that was.
+        await pilot.press("5")
+        await until(pilot, lambda: app.current_mode == "runs" and "▸ " in screen_text(app))
+        assert named() == "birds"

@@ -111,6 +111,8 @@ class BaseScreen(PaintedOnce, Screen[None]):
     MODE: ClassVar[str]
     MAIN: ClassVar[str]
     """CSS selector of the widget that has the keyboard when the screen opens."""
+    SHOWS_INDEX: ClassVar[bool] = False
+    """Whether it shows the index that is open, and not the chosen dataset."""
 
     BINDINGS = [*keys.COMMON, *keys.FILTER]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
@@ -132,7 +134,7 @@ class BaseScreen(PaintedOnce, Screen[None]):
         with Container(id="body"):
             yield from self.body()
         yield FilterBar()
-        yield StatusLine().data_bind(state=BaseScreen.state)
+        yield StatusLine(of_index=self.SHOWS_INDEX).data_bind(state=BaseScreen.state)
         yield KeyLine()
 
     def body(self) -> ComposeResult:

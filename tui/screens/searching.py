@@ -46,6 +46,7 @@ class Searching(Fetching):
     """A screen that asks an index and shows what it answers; nothing here waits for an engine."""
 
     MAIN: ClassVar[str] = "#grid"
+    SHOWS_INDEX: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

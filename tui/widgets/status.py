@@ -14,10 +14,18 @@ _DOT = {"connecting": ("◌", "yellow"), "ready": ("●", "green"), "failed": ("
 
 
 class StatusLine(Widget):
-    """Milvus, the FiftyOne database, the chosen dataset and the running jobs, in one line."""
+    """Milvus, the FiftyOne database, the chosen dataset and the running jobs, in one line.
+
+    Args:
+        of_index: name the dataset of the index that is open, which need not be the chosen one.
+    """
 
     ALLOW_SELECT = False
     state: reactive[AppState] = reactive(AppState)
+
+    def __init__(self, *, of_index: bool = False) -> None:
+        super().__init__()
+        self._of_index = of_index
 
     def render(self) -> Text:
         """Draw the line."""
@@ -25,7 +33,8 @@ class StatusLine(Widget):
         line = Text(no_wrap=True, overflow="ellipsis", end="")
         self._engine(line, "Milvus", state.milvus)
         self._engine(line, "FiftyOne", state.database)
-        line.append(" ▸ ", "dim").append(plain(_scope(state)), "bold" if state.scope else "dim")
+        named = state.index[0] if self._of_index and state.index else _scope(state)
+        line.append(" ▸ ", "dim").append(plain(named or "no dataset"), "bold" if named else "dim")
         if jobs := _jobs(state):
             line.append("  ").append(jobs, "bold cyan")
         if state.readonly:
@@ -41,7 +50,7 @@ class StatusLine(Widget):
 
 def _scope(state: AppState) -> str:
     if state.scope is None:
-        return "no dataset"
+        return ""
     scope = state.scope
     parts = [scope.dataset]
     if scope.view:
