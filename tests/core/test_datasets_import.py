@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tui.core import datasets
+from tui.core.documents import dataset_import
 from tui.core.errors import InvalidInput
 from tui.core.workspace import Workspace
 
@@ -110,3 +111,17 @@ def test_a_taken_name_is_refused_and_its_dataset_untouched(
     assert datasets.load(workspace, name).count() == 0
     with pytest.raises(InvalidInput, match="cannot be a dataset's name"):
         datasets.import_dataset(workspace, tmp_path / "in", "風箏")
+
+
+def test_one_that_is_stopped_in_its_last_moment_leaves_nothing(
+    workspace: Workspace, tmp_path: Path, unique_name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> None:
+        raise SystemExit
+
+    _images(tmp_path / "in", 1)
+    name = unique_name("in")
+    monkeypatch.setattr(dataset_import, "dataset_info", stopped)
+    with pytest.raises(SystemExit):
+        datasets.import_dataset(workspace, tmp_path / "in", name)
+    assert not workspace.fiftyone().dataset_exists(name)

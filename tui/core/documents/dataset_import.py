@@ -53,10 +53,10 @@ def import_dataset(
         _fill(fiftyone, dataset, folder, type)
         # Only a finished dataset is persistent: FiftyOne clears away what a killed import left.
         dataset.persistent = True
+        return dataset_info(ws, read(ws, name))
     except BaseException:
         dataset.delete()
         raise
-    return dataset_info(ws, read(ws, name))
 
 
 def _fill(fiftyone: Any, dataset: Any, folder: Path, type: str) -> None:
