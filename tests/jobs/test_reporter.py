@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.jobs.helpers import SPEC, until
 from tui.core.progress import Notice, Progress, Skipped
+from tui.jobs import reporter
 from tui.jobs.info import PhaseProgress
 from tui.jobs.reporter import Meter, Reporter
 from tui.jobs.store import JobStore
@@ -156,3 +158,24 @@ def test_an_attempt_that_is_no_longer_wanted_learns_it(store: Counting, job: str
     with Reporter(store, job, 1) as report:
         report(Progress("embed", 1, 2))
         until(report.superseded.is_set, 3)
+
+
+def test_the_end_is_heard_also_when_it_comes_between_two_looks(
+    store: Counting, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "_BEAT_S", 60.0)
+    report = Reporter(store, job, 1)
+
+    class Late(threading.Event):
+        def is_set(self) -> bool:
+            was = super().is_set()
+            if not was:
+                self.set()
+                report._dirty.set()
+            return was
+
+    report._closing = Late()
+    report(Progress("embed", 1, 2))
+    report._thread.start()
+    report._thread.join(20)
+    assert not report._thread.is_alive()

@@ -112,8 +112,8 @@ class Reporter:
     def _run(self) -> None:
         while True:
             changed = self._dirty.wait(_BEAT_S)
-            closing = self._closing.is_set()
             self._dirty.clear()
+            closing = self._closing.is_set()
             self._write(changed)
             if closing:
                 return
