@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,8 @@ class Nursery:
             pid = done if phase == "pid" else pid
             said.append((phase, done, total))
             if len(said) == kill_after:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has said its last word, and may be gone
+                    os.kill(pid, signal.SIGKILL)
         return said, said[-1][0] == "done"
 
     def close(self) -> None:
