@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.engines.programs import KITESCOPE, Program
+from tests.engines.servers import freeze
 from tui import paths
 from tui.core import doctor, embedded
 from tui.core.errors import EngineUnreachable
@@ -155,7 +156,7 @@ def test_its_address_in_the_environment_means_it_and_starts_it(monkeypatch: pyte
 
 def test_a_suspended_server_is_told_in_time() -> None:
     embedded.milvus_server().ensure(5.0)
-    server().suspend()
+    freeze(server().pid)
     began = time.monotonic()
     with pytest.raises(EngineUnreachable, match="suspended") as caught:
         embedded.milvus_server().ensure(1.0)
@@ -190,7 +191,7 @@ def test_stop_ends_it_and_says_so() -> None:
 def test_a_suspended_server_can_be_stopped() -> None:
     embedded.milvus_server().ensure(5.0)
     process = server()
-    process.suspend()
+    freeze(process.pid)
     assert embedded.stop()[0].stopped
     assert not process.is_running()
 

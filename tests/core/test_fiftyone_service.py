@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.engines.programs import KITESCOPE, STOCK, Program
-from tests.engines.servers import Mongod, wait_until
+from tests.engines.servers import Mongod, freeze, wait_until
 from tui.core.connecting import stock
 from tui.core.embedded import stop
 from tui.core.services import fiftyone_service, processes
@@ -282,7 +282,7 @@ def test_a_suspended_service_is_told(folder: Path, program: Callable[..., Progra
     first, second = program(), program()
     first.ask(MAKE.format("kept"))
     helper = fiftyone_service.find(folder).helpers[0]
-    helper.suspend()
+    freeze(helper.pid)
     with pytest.raises(RuntimeError, match=rf"EngineUnreachable.*suspended.*kill -CONT {helper.pid}"):
         second.ask(LIST)
     helper.resume()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import shutil
 import signal
@@ -60,6 +61,18 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str, every: floa
             last = error
         time.sleep(every)
     raise TimeoutError(f"{what} not within {seconds:.0f} s") from last
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP. A signal that was sent has stopped no thread yet, and each of a server's may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: set(thread_states(pid)) == {"T"}, 30, f"process {pid} stands still", every=0.001)
+
+
+def thread_states(pid: int) -> list[str]:
+    """What each thread of a process does, a letter each: S sleeps, R runs, T stands still."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
 
 
 @contextlib.contextmanager
@@ -151,7 +164,7 @@ class Server:
 
     def stop(self) -> None:
         """Freeze it: it keeps its port and answers nothing."""
-        self.process.send_signal(signal.SIGSTOP) if self.process else None
+        freeze(self.pid)
 
     def cont(self) -> None:
         """Thaw it."""

@@ -11,7 +11,7 @@ import pymongo
 import pytest
 from pymilvus import MilvusException
 
-from tests.engines.servers import MilvusLite, MilvusServer, Mongod, free_port
+from tests.engines.servers import MilvusLite, MilvusServer, Mongod, free_port, thread_states
 from tests.engines.standalone import MilvusStandalone
 
 
@@ -48,6 +48,7 @@ def test_kill9_stop_and_restart_keep_port_and_data(milvus_lite_factory: Callable
     client = server.client()
     client.create_collection("kept", dimension=2, timeout=5)
     server.stop()
+    assert set(thread_states(server.pid)) == {"T"}
     began = time.monotonic()
     with pytest.raises(Exception, match=r"(?i)deadline"):
         client.list_collections(timeout=1)

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import psutil
-
+from tests.engines import servers
 from tui.jobs.info import JobInfo
 from tui.jobs.spec import JobSpec
 from tui.jobs.store import JobStore
@@ -43,8 +42,7 @@ def freeze(pid: int, store: JobStore | None = None) -> None:
     """Stop a worker at a moment when it is not writing to the store, which nobody else could use then."""
     path = (store or JobStore()).path
     for _ in range(200):
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 10)
+        servers.freeze(pid)
         try:
             with closing(sqlite3.connect(path, timeout=0.1, isolation_level=None)) as db:
                 db.execute("BEGIN IMMEDIATE")
