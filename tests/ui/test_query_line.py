@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.ui.conftest import screen_text, told, until
+from tests.ui.conftest import ready, screen_text, told, until
 from tests.ui.test_search import DATASET, KEY, asked, browsing, facts
 from tests.ui.test_search import digits as digits
 from tests.ui.test_using import _answer, searching
 from tui.app import Kitescope
 from tui.core.files import expanded, is_dir, is_file
+from tui.screens.help import HelpScreen
 from tui.screens.search import SearchScreen
 from tui.widgets import build_fields, connection_form
 from tui.widgets.pick import Pick
@@ -102,3 +103,16 @@ def test_fields_for_paths_say_what_is_not_there(wrong: str) -> None:
     assert _wrong_folder(wrong) == "There is no such folder"
     for check in (build_fields._wrong_file, build_fields._wrong_ids, connection_form._file):
         assert check(wrong) == "There is no such file"
+
+
+async def test_no_line_of_text_takes_the_keyboard_of_a_screen_without_pictures(make: MakeApp) -> None:
+    app = make("search")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, app)
+        await until(pilot, lambda: "to search" in screen_text(app))
+        for _ in range(2):
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.focused)
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+            assert app.focused is None

@@ -117,7 +117,8 @@ class BaseScreen(PaintedOnce, Screen[None]):
     BINDINGS = [*keys.COMMON, *keys.FILTER]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]
-    AUTO_FOCUS = None
+    # Only what a screen itself asks for: else the first line of text would have the keyboard now and then.
+    AUTO_FOCUS = ""
 
     state: reactive[AppState] = reactive(AppState)
 
