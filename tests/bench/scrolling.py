@@ -275,12 +275,12 @@ async def _open_and_close(app: Any, *keys: str) -> None:
 
 
 async def _show_large(app: Any) -> None:
-    screen = app.screen
+    results = app.screen.results
     # Large, only the grid, and both again.
     for _ in range(3 * _OPENED):
-        before = screen.classes
+        before = results.classes
         app.simulate_key("d")
-        await _until(lambda: screen.classes != before)  # noqa: B023
+        await _until(lambda: results.classes != before)  # noqa: B023
         await asyncio.sleep(_QUIET_S)
 
 

@@ -60,9 +60,7 @@ def test_one_picture_large(
     snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: str, theme: str
 ) -> None:
     settle(monkeypatch)
-    before = when(
-        lambda shown: labelled(shown) and shown.screen.has_class("-large"), "enter", "d", first=browsing
-    )
+    before = when(lambda shown: labelled(shown) and shown.screen.is_large, "enter", "d", first=browsing)
     assert snap_compare(app(theme, search=("birds", "look")), terminal_size=SIZES[size], run_before=before)
 
 

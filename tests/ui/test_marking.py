@@ -92,7 +92,7 @@ async def test_keys_that_need_a_picture_say_so_where_there_is_none(make_app: Mak
             await pilot.press(key)
             await until(pilot, lambda said=said: said in told(app))
             app.clear_notifications()
-        assert not screen(app).has_class("-large")
+        assert not screen(app).is_large
 
 
 async def test_how_to_drop_a_long_narrowing_and_what_is_marked_stay_in_view(

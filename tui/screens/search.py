@@ -218,7 +218,7 @@ class SearchScreen(Remembering, Opening):
 
     def action_move(self, columns: int, rows: int) -> None:
         """Move the cursor."""
-        if self.has_class("-large"):
+        if self.is_large:
             columns, rows = columns or rows, 0
         self.grid.move(columns, rows)
 
@@ -254,17 +254,17 @@ class SearchScreen(Remembering, Opening):
 
     def action_detail(self) -> None:
         """Only the picture under the cursor, or only the grid; where there is room, then both again."""
-        if not self.grid.tiles and not self.has_class("-large"):
+        if not self.grid.tiles and not self.is_large:
             self.tell("There is no picture to show large.")
             return
-        if self.has_class("-large"):
-            # At once, as each change styles every widget anew.
-            self.update_classes({"-large": False, "-alone": not self.has_class("-narrow")})
-        elif self.has_class("-alone"):
-            self.remove_class("-alone")
+        # Whatever has another class is styled anew, and all that is in it.
+        if self.is_large:
+            self.results.update_classes({"-large": False, "-alone": not self.has_class("-narrow")})
+        elif self.results.has_class("-alone"):
+            self.results.remove_class("-alone")
         else:
-            self.add_class("-large")
-        if self.has_class("-large"):
+            self.results.add_class("-large")
+        if self.is_large:
             self.query_one(DetailPane).focus()
         else:
             self.call_after_refresh(self.focus_main)

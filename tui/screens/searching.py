@@ -81,6 +81,16 @@ class Searching(Fetching):
         """The thumbnails."""
         return self.query_one(PictureGrid)
 
+    @property
+    def results(self) -> Horizontal:
+        """The grid and what is beside it."""
+        return self.query_one("#results", Horizontal)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether only the picture under the cursor is shown."""
+        return self.results.has_class("-large")
+
     # Which index
 
     def watch_state(self, _old: AppState, new: AppState) -> None:
@@ -317,8 +327,8 @@ class Searching(Fetching):
         if super().go_back():
             self.show_question()
             return True
-        if self.has_class("-large"):
-            self.remove_class("-large")
+        if self.is_large:
+            self.results.remove_class("-large")
             self.call_after_refresh(self.focus_main)
             return True
         if self.grid.marks:
