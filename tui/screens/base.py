@@ -105,6 +105,14 @@ def core_call(
     return decorate
 
 
+class Body(Container):
+    """What a screen is about, composed a turn of the loop after the lines around it."""
+
+    def compose(self) -> ComposeResult:
+        """The screen knows."""
+        return cast("BaseScreen", self.screen).body()
+
+
 class BaseScreen(PaintedOnce, Screen[None]):
     """A screen with the app's state in ``state``; subclasses compose ``body`` and say what to focus."""
 
@@ -132,8 +140,7 @@ class BaseScreen(PaintedOnce, Screen[None]):
     def compose(self) -> ComposeResult:
         """Tabs, body, filter, status, footer: 80x24 leaves the body 21 lines."""
         yield ScreenTabs(self.MODE)
-        with Container(id="body"):
-            yield from self.body()
+        yield Body(id="body")
         yield FilterBar()
         yield StatusLine(of_index=self.SHOWS_INDEX).data_bind(state=BaseScreen.state)
         yield KeyLine()

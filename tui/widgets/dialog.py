@@ -44,8 +44,30 @@ class Dimmed(Beside):
         )
 
 
-_behind: WeakKeyDictionary[Screen[Any], dict[int, Dimmed]] = WeakKeyDictionary()
-"""Lines of each screen as they were last seen behind a dialog, by number."""
+class Below:
+    """A screen as dialogs show it: what each line is made of and, once it was seen behind one, dimmed."""
+
+    def __init__(self) -> None:
+        self.dimmed: dict[int, Dimmed] = {}
+        self._parts: dict[int, list[Strip]] = {}
+        self._paintings: int | None = None
+
+    def parts(self, screen: Screen[Any], lines: range) -> dict[int, list[Strip]]:
+        """What these lines are made of; a screen is asked again only when it was painted meanwhile."""
+        paintings = screen.paintings if isinstance(screen, PaintedOnce) else None
+        if paintings is None or paintings != self._paintings:
+            self._parts.clear()
+        self._paintings = paintings
+        new = {y for y in lines if y not in self._parts}
+        if new:
+            whole = Region(0, min(new), screen.size.width, max(new) + 1 - min(new))
+            # No public name answers lines that are not joined yet; Textual's own way starts here, too.
+            shown = screen._compositor._render_chops(whole, new.__contains__)
+            self._parts.update({y: [part for part in shown[y].values() if part is not None] for y in new})
+        return {y: self._parts[y] for y in lines}
+
+
+_behind: WeakKeyDictionary[Screen[Any], Below] = WeakKeyDictionary()
 
 
 class Behind(PaintedOnce):
@@ -66,11 +88,8 @@ class Behind(PaintedOnce):
         below = stack[stack.index(self) - 1] if self in stack[1:] else None
         if below is None or below._compositor.size != self.size or not 0 < colour.a < 1:
             return super().render_lines(crop)
-        whole = Region(0, crop.y, self.size.width, crop.height)
-        # No public name answers lines that are not joined yet; Textual's own way starts here, too.
-        shown = below._compositor._render_chops(whole, crop.line_range.__contains__)
-        parts = {y: [part for part in shown[y].values() if part is not None] for y in crop.line_range}
-        known = _behind.setdefault(below, {})
+        seen = _behind.setdefault(below, Below())
+        parts, known = seen.parts(below, crop.line_range), seen.dimmed
         new = {y for y in parts if y not in known or not known[y].shows(parts[y], colour)}
         known.update({y: Dimmed(parts[y], colour) for y in new if y < self._dimmed_to})
         later = {y for y in new if y >= self._dimmed_to}

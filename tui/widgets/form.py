@@ -42,7 +42,7 @@ from tui.widgets.text import plain
 __all__ = ["ChoiceField", "Field", "Form", "Heading", "TextField"]
 
 
-_AT_ONCE = 4  # fields
+_AT_ONCE = 2  # fields
 
 
 class _Fields(VerticalScroll, inherit_bindings=False):

@@ -18,6 +18,8 @@ else:
 
 
 _AT_ONCE_S = 0.005  # a frame has sixteen milliseconds, and others work in it, too
+_CELLS_AT_ONCE = 2_500  # fewer are made and painted in one go
+_LINES_AT_ONCE = 10
 
 
 class PaintedOnce(_Base):
@@ -32,10 +34,17 @@ class PaintedOnce(_Base):
     _paint_wanted = False
     _paint_begun = False
     _paint_ready = False
+    paintings = 0
+    """How often anything of it was painted: as long as that is the same, so is what it shows."""
 
     def paint_at_once(self) -> None:
         """Wait for nothing: there is no other screen to be seen meanwhile."""
         self._paint_held, self._paint_ready = False, True
+
+    async def on_event(self, event: events.Event) -> None:
+        """One at a time: a new screen has many waiting, and all of them would be one turn of the loop."""
+        await super().on_event(event)
+        await asyncio.sleep(0)
 
     def _on_screen_resume(self, event: events.ScreenResume) -> None:
         """Be seen again, in the styles that each widget got when it was made or the theme was changed."""
@@ -47,22 +56,38 @@ class PaintedOnce(_Base):
         """The time to paint: what was asked for since the last one, and what the layout asks for now."""
         self._paint_held = True
         super()._on_timer_update()
-        if self._paint_ready:
-            self._paint_now()
-        elif self._paint_wanted and not self._paint_begun:
+        if self._paint_begun:
+            return
+        if self._paint_wanted and (not self._paint_ready or self._is_much):
             self._paint_begun = True
-            self.call_later(self._paint_first)
+            self.call_later(self._paint_in_parts)
+        elif self._paint_ready:
+            self._paint_now()
 
-    async def _paint_first(self) -> None:
-        """Make the lines of every widget, which keeps them, and paint them."""
+    @property
+    def _is_much(self) -> bool:
+        """Whether to paint in parts; below a dialog nothing is painted here, only passed on."""
+        cells = sum(region.area for region in self._compositor._dirty_regions)
+        return self.is_active and cells > _CELLS_AT_ONCE
+
+    async def _paint_in_parts(self) -> None:
+        """Make the lines of every widget that is to be painted, which keeps them, and paint them."""
         began = time.monotonic()
+        dirty = list(self._compositor._dirty_regions)
         for widget, (region, clip) in list(self._compositor.visible_widgets.items()):
-            if widget is not self and widget.is_attached and clip.contains_region(region):
-                widget.render_lines(Region(0, 0, *region.size))
-            if time.monotonic() - began > _AT_ONCE_S:
-                await asyncio.sleep(0)
-                began = time.monotonic()
-        self._paint_ready = True
+            if not clip.contains_region(region) or not any(region.overlaps(one) for one in dirty):
+                continue
+            # What a screen shows itself is the screen below, of which no part comes cheaper than all.
+            step = region.height if widget is self else _LINES_AT_ONCE
+            for top in range(0, region.height, step):
+                if self._compositor.visible_widgets.get(widget) != (region, clip):
+                    break  # it went elsewhere meanwhile
+                widget.render_lines(Region(0, top, region.width, min(step, region.height - top)))
+                if time.monotonic() - began > _AT_ONCE_S:
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
+        await asyncio.sleep(0)
+        self._paint_begun, self._paint_ready = False, True
         self._paint_now()
 
     def _paint_now(self) -> None:
@@ -76,4 +101,5 @@ class PaintedOnce(_Base):
         """Paint, when it is time."""
         self._paint_wanted = self._paint_held
         if not self._paint_held:
+            self.paintings += 1
             super()._compositor_refresh()
