@@ -84,6 +84,7 @@ class TestList:
         profiles.save(profiles.Profile("prod", {"uri": "http://prod:1"}))
         env = environment(home)
         found = listed(resolve(env=env, readonly=True), env)
+        assert {"embedded", "profile prod"} <= set(found)
         assert all(one.settings is not None and one.settings.readonly for one in found.values())
 
 

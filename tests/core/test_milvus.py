@@ -100,6 +100,7 @@ def test_search_agrees_with_exact_search(milvus: Milvus, name: str, metric: Metr
     ids, vectors = some_ids(400), some_vectors(400)
     fill(milvus, name, ids, vectors, metric)
     hits = milvus.search(name, vectors[:3], 20, metric=metric)
+    assert len(hits) == 3
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     for query, found in enumerate(hits):
         if metric == "euclidean":

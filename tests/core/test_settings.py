@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.engines.programs import Program
@@ -170,6 +170,7 @@ brain_files = st.fixed_dictionaries(
         ),
     },
 )
+SECURE_IN_FILE = {"similarity_backends": {"milvus": {"secure": True, "token": "t"}}}
 main_files = st.fixed_dictionaries(
     {}, optional={"database_uri": st.one_of(word, st.none()), "database_name": word, "database_dir": word}
 )
@@ -177,6 +178,8 @@ main_files = st.fixed_dictionaries(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(env=env_values, flags=flag_values, brain=brain_files, main=main_files)
+@example(env={PREFIX + "SECURE": ""}, flags={}, brain=SECURE_IN_FILE, main={})
+@example(env={PREFIX + "SECURE": "None", PREFIX + "TOKEN": "None"}, flags={}, brain=SECURE_IN_FILE, main={})
 def test_any_mixture_is_read_as_stock_fiftyone_reads_it(
     env: dict[str, str],
     flags: dict[str, str],

@@ -375,7 +375,7 @@ async def test_the_name_of_a_protected_profile_counts_for_the_runs_it_was_asked_
         assert states == {"whole": "done", "part": "failed"}, "nobody was told that part loses one"
 
 
-async def test_a_milvus_that_is_gone_is_said_once(
+async def test_a_milvus_that_is_gone_is_said_in_the_list_and_by_no_notice_for_each_run(
     mongod: Mongod, milvus_lite_factory: Callable[..., MilvusLite], dataset: Any
 ):
     server = milvus_lite_factory()
@@ -387,6 +387,7 @@ async def test_a_milvus_that_is_gone_is_said_once(
         server.kill9()
         await pilot.press("r")
         await until(pilot, lambda: screen_text(app).count("✗ unreachable") == 2)
+        assert told(app) == ""
 
 
 def test_columns_that_say_nothing_and_those_of_least_worth_go_first():

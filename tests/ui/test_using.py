@@ -124,10 +124,13 @@ async def test_a_readonly_connection_tags_nothing(
     mongod: Mongod, milvus_lite: MilvusLite, digits: dict[str, str]
 ) -> None:
     app = Kitescope(settings_for(mongod, milvus_lite, readonly=True), search=(DATASET, KEY))
-    async with searching(app) as (pilot, _):
-        for key, said in (("t", "can be tagged"), ("T", "can be tagged")):
+    async with searching(app) as (pilot, view):
+        for key, what in (("t", "tagged"), ("T", "tagged"), ("w", "saved")):
+            app.clear_notifications()
+            view.grid.set_marks(frozenset([next(iter(digits))]))
             await pilot.press(key)
-            await until(pilot, lambda said=said: said in told(app))
+            await until(pilot, lambda what=what: f"read-only, so nothing can be {what}" in told(app))
+            assert app.screen is view
 
 
 class Pace:
