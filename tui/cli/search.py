@@ -79,10 +79,8 @@ def search(
     as_json: bool,
 ) -> None:
     """Find what is similar in the index KEY of DATASET."""
-    if preview and as_json:
-        raise click.UsageError("--preview draws and --json does not: choose one")
-    if columns is not None and not preview:
-        raise click.UsageError("--columns is about --preview, which is missing")
+    _check_drawing(preview, columns, as_json)
+    use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
     conditions = tuple(condition(pair) for pair in where)
     from tui.core.querying.query import Query, count_vectors
     from tui.core.search import search as find
@@ -103,12 +101,8 @@ def search(
         where=conditions,
         only=only,
     )
-    if target is not None:
-        from tui.core.results import export_target
-
-        export_target(format_, target)
+    use.check()
     result = find(session.workspace(), query, tell=session.out.compared())
-    use = _Use(add_tags, remove_tags, save_view, target, format_, label_field)
     use.of(session, dataset, key, result)
     if vector is not None and (rows := count_vectors(vector)) > 1:
         session.out.say(f"Searched for the mean of the {counted(rows, 'vector')} in {vector.name}.")
@@ -116,6 +110,13 @@ def search(
         session.out.json(result)
     else:
         _show(session, result, preview, columns)
+
+
+def _check_drawing(preview: bool, columns: int | None, as_json: bool) -> None:
+    if preview and as_json:
+        raise click.UsageError("--preview draws and --json does not: choose one")
+    if columns is not None and not preview:
+        raise click.UsageError("--columns is about --preview, which is missing")
 
 
 def _show(session: Session, result: SearchResult, preview: bool, columns: int | None) -> None:
@@ -147,7 +148,15 @@ class _Use:
     format: str
     label_field: str | None
 
+    def check(self) -> None:
+        """Refuse what cannot be written, before anything is searched or tagged."""
+        if self.target is not None:
+            from tui.core.results import export_target
+
+            export_target(self.format, self.target)
+
     def of(self, session: Session, dataset: str, key: str, result: SearchResult) -> None:
+        """Do it, and say so."""
         if not (self.add_tags or self.remove_tags or self.view is not None or self.target is not None):
             return
         from tui.core import results
