@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,14 @@ def test_near_where_it_fits(temporary: Path) -> None:
     assert private_socket(folder, "milvus") == folder / "milvus.sock"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.iterdir()) == [], "the trial leaves nothing behind"
+
+
+def test_a_trial_that_goes_on_beside_ours_or_was_killed_is_nothing_to_it(temporary: Path) -> None:
+    folder = temporary / "state"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(folder / f"{os.getpid():x}.sock"))
+        assert private_socket(folder, "milvus") == folder / "milvus.sock"
 
 
 def test_far_where_the_home_is_deep(temporary: Path) -> None:

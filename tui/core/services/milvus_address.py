@@ -7,6 +7,7 @@ pymilvus and stock FiftyOne take ``unix:/PATH`` as a URI like any other.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import stat
 import tempfile
@@ -79,7 +80,8 @@ def _is_private(folder: Path) -> bool:
 
 def _takes_sockets(folder: Path) -> bool:
     """Whether its file system knows sockets: some network and shared folders do not."""
-    trial = folder / f"{os.getpid():x}.sock"
+    # A name of its own each time: another thread may try as well, or one of our pid was killed at it.
+    trial = folder / f"{secrets.token_hex(3)}.sock"
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.bind(os.fspath(trial))
