@@ -59,9 +59,15 @@ class Watcher:
         return min(at for at in self._uploads() if at > moment) - moment
 
     def back_after(self, returned: float) -> float:
-        """Seconds from a server's return until more vectors were written; it may return before we know."""
+        """Seconds from a server's return until more vectors were written; it may return before we know.
+
+        It takes vectors sooner than it makes an index: what is waited for after the last of them is another
+        matter.
+        """
+        uploads = self._uploads()
         outage = [at for at, event in self.events if isinstance(event, Notice) and event.text]
-        return min(at for at in self._uploads() if at > outage[-1]) - returned
+        known = max(at for at in outage if at < uploads[-1])
+        return min(at for at in uploads if at > known) - returned
 
     def _uploads(self) -> list[float]:
         return [at for at, event in self.events if isinstance(event, Progress) and event.phase == "upload"]
