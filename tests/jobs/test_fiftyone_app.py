@@ -16,9 +16,11 @@ import pytest
 
 from tests.cli.program import Cli
 from tui.core.files import private_dir, write_private
+from tui.core.scope import Scope
 from tui.core.services.ticks import start_ticks
+from tui.core.settings import Settings, resolve
 from tui.jobs import app_process, fiftyone_app
-from tui.jobs.fiftyone_app import AppInfo, folder, ssh_line
+from tui.jobs.fiftyone_app import Answer, AppInfo, Wish, folder, ssh_line
 from tui.jobs.process import here
 
 
@@ -73,6 +75,27 @@ def test_one_that_another_program_starts_as_soon_as_it_is_gone_is_not_lost(
     stopped = fiftyone_app.stop()
     assert stopped and stopped.pid == app.pid and app.wait(60) is not None
     assert fiftyone_app.running() == newer
+
+
+def test_one_that_is_about_to_end_when_it_is_wished_something_is_started_anew(
+    app: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = AppInfo(os.getpid(), start_ticks(os.getpid()) or 0, here(), 6000, "x")
+
+    def launch(_settings: Settings) -> AppInfo:
+        wish = msgspec.json.decode((folder() / "wish.json").read_bytes(), type=Wish)
+        write_private(folder() / "answer.json", msgspec.json.encode(Answer(wish.number, 7)).decode())
+        return newer
+
+    monkeypatch.setattr(fiftyone_app, "_launch", launch)
+    monkeypatch.setattr(fiftyone_app, "_mark", lambda _settings: "x")
+
+    def stopping() -> bool:
+        app.kill()
+        return False
+
+    shown = fiftyone_app.show(Scope("d"), None, resolve(), should_stop=stopping)
+    assert shown == (newer, 7)
 
 
 @pytest.mark.parametrize(

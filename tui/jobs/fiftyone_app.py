@@ -73,6 +73,10 @@ class Answer(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
+class _Ended(KitescopeError):
+    """The App's process is gone before it showed what was wished."""
+
+
 def folder() -> Path:
     """Where the App's files are."""
     return paths.state_dir() / "app"
@@ -114,8 +118,11 @@ def show(
                 _end(info)
                 info = None
             write_private(folder() / "wish.json", msgspec.json.encode(wish).decode())
-            if info is None:
-                info = _launch(settings)
+            if info is not None:
+                # One whose first wish could not be shown is about to end, and looks at no other.
+                with suppress(_Ended):
+                    return info, _await(info, wish.number, should_stop)
+            info = _launch(settings)
             return info, _await(info, wish.number, should_stop)
     except Timeout as error:
         raise KitescopeError(
@@ -207,9 +214,7 @@ def _await(info: AppInfo, number: str, should_stop: Callable[[], bool]) -> int:
             if answer.number == number:
                 return answer.count
         if start_ticks(info.pid) != info.ticks:
-            raise KitescopeError(
-                "The FiftyOne App ended as soon as it was started", f"Its log is {log_file()}"
-            )
+            raise _Ended("The FiftyOne App ended as soon as it was started", f"Its log is {log_file()}")
         time.sleep(_POLL_S)
     raise KitescopeError(
         f"The FiftyOne App does not come up within {START_SECONDS:.0f} s", f"Its log is {log_file()}"
