@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
     from tui.core.settings import Settings
-    from tui.jobs.info import JobState
 
 _THREADS = 64
-_SEVERITY: Mapping[JobState, SeverityLevel] = {"done": "information", "cancelled": "warning"}
 
 
 class EnginesApp(App[None]):
