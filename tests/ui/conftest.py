@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -55,6 +56,22 @@ def _is_quiet(app: App[Any]) -> bool:
     if not all(node.is_mounted for node in nodes):
         return False
     return not any(node.message_queue_size or node._next_callbacks for node in (app, *nodes))
+
+
+@asynccontextmanager
+async def turns() -> AsyncIterator[Callable[[], int]]:
+    """Counts the turns of the event loop."""
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    yield lambda: turn
+    counting.cancel()
 
 
 def screen_text(app: App[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -23,7 +22,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from tests.ui.conftest import ready, screen_text, until
+from tests.ui.conftest import ready, screen_text, turns, until
 from tests.ui.graphics import half_cells
 from tests.ui.test_cells import seen
 from tui import keys
@@ -230,27 +229,18 @@ async def test_a_screen_is_styled_when_it_is_made_and_not_whenever_it_is_seen(
 
 async def test_a_long_form_is_mounted_a_few_fields_at_a_time() -> None:
     composed: list[int] = []
-    turn = 0
 
     class Noted(TextField):
         def compose(self) -> ComposeResult:
-            composed.append(turn)
+            composed.append(turn())
             return super().compose()
 
     class Long(App[None]):
         def compose(self) -> ComposeResult:
             yield Form(*(Noted(f"f{n}", f"Field {n}") for n in range(30)))
 
-    async def count() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    async with Long().run_test(size=(80, 40)) as pilot:
+    async with turns() as turn, Long().run_test(size=(80, 40)) as pilot:
         assert list(pilot.app.query_one(Form).values()) == [f"f{n}" for n in range(30)]
-    counting.cancel()
     assert len(composed) == 30 and max(Counter(composed).values()) <= 2
 
 

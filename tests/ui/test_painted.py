@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 
 import pytest
 from textual.app import App, ComposeResult
@@ -17,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tests.ui.conftest import screen_text, until
+from tests.ui.conftest import screen_text, turns, until
 from tests.ui.test_search import DATASET, KEY, browsing
 from tests.ui.test_search import digits as digits
 from tui.app import Kitescope
@@ -26,22 +24,6 @@ from tui.widgets.painted import PaintedOnce
 
 MakeApp = Callable[..., Kitescope]
 _WIDTH, _HEIGHT = 100, 60
-
-
-@asynccontextmanager
-async def turns() -> AsyncIterator[Callable[[], int]]:
-    """Counts the turns of the event loop."""
-    turn = 0
-
-    async def count() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    yield lambda: turn
-    counting.cancel()
 
 
 class Slow(Widget):

@@ -89,7 +89,7 @@ def near_duplicates(
     metric = cast("Metric", run.metric)
     _check_threshold(metric, threshold)
     scope = _narrowed(run.scope, view, tags, where)
-    next_time = time.monotonic() + _EVERY_S
+    now_and_then = _now_and_then()
     items = _items(ws, run.collection or "", scope if scope != run.scope else None, should_stop)
     joined = Joined(len(items))
     known: dict[str, SampleInfo] = {}
@@ -100,10 +100,8 @@ def near_duplicates(
         return NearDuplicates(threshold, metric, tuple(groups), done, len(items))
 
     def tell_in_time(done: int) -> None:
-        nonlocal next_time
-        if done < len(items) and (began := time.monotonic()) >= next_time:
-            tell(grouped(done))
-            next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
+        if done < len(items):
+            now_and_then(lambda: tell(grouped(done)))
 
     done = 0
     tell_in_time(done)
@@ -117,6 +115,19 @@ def near_duplicates(
             _heed(should_stop)
         done += len(ids)
     return grouped(done)
+
+
+def _now_and_then() -> Callable[[Callable[[], None]], None]:
+    """Calls what it is given twice a second at most, and more rarely where that takes long itself."""
+    next_time = time.monotonic() + _EVERY_S
+
+    def call(say: Callable[[], None]) -> None:
+        nonlocal next_time
+        if (began := time.monotonic()) >= next_time:
+            say()
+            next_time = time.monotonic() + max(_EVERY_S, _CALM * (time.monotonic() - began))
+
+    return call
 
 
 def _heed(should_stop: ShouldStop) -> None:
