@@ -137,6 +137,7 @@ def test_the_next_batch_is_made_while_the_caller_is_busy(files: list[PictureItem
 
     for taken, _ in enumerate(embed(files, Means(count), batch_size=3), start=1):
         wait_until(lambda taken=taken: made > min(taken, 9), 30, "the next batch", every=0.001)
+    assert made == 10
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate")])

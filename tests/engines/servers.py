@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -86,7 +87,7 @@ def quiet_logs() -> Iterator[None]:
         logging.disable(before)
 
 
-class Server:
+class Server(ABC):
     """One server process. Subclasses say how to start it and when it is ready."""
 
     start_seconds = 60.0
@@ -99,19 +100,20 @@ class Server:
 
     # -- what a subclass says -------------------------------------------------------------------
     @property
+    @abstractmethod
     def uri(self) -> str:
         """What a client connects to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
-        raise NotImplementedError
+        """What is run."""
 
     def environment(self) -> Mapping[str, str] | None:
         return None
 
+    @abstractmethod
     def answers(self) -> bool:
         """Whether a real request is answered now; may raise."""
-        raise NotImplementedError
 
     # -- what everyone does ---------------------------------------------------------------------
     @property

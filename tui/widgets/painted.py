@@ -1,4 +1,4 @@
-"""A screen that is styled once and painted once while it opens, where Textual does both several times."""
+"""A screen that is styled and painted once while it opens, and always in pieces that let a key through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class PaintedOnce(_Base):
 
     Textual paints a new screen before it is laid out, when it is laid out, when that changed, and then all of
     it once more, each time in the middle of something else. Here that waits for the next frame; and what
-    each widget shows was made before, as many at a time as let a key through in between.
+    each widget shows was made before, as many lines at a time as let a key through in between. So it is
+    later, whenever there is much to paint.
     """
 
     _paint_held = True

@@ -200,14 +200,14 @@ def translated(address: str, name: str = "") -> Iterator[None]:
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk an exception and its causes once each: pymilvus' own chains are cyclic."""
     seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        one = todo.pop()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        one = ahead.pop()
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
         yield one
-        todo += [one.__context__, one.__cause__]
+        ahead += [one.__context__, one.__cause__]
 
 
 def _grpc_status(error: BaseException) -> tuple[str, str]:
